@@ -1,0 +1,94 @@
+//! Timestamps and the Error Estimate of test packets (RFC 8762, section 4.2.1).
+
+/// Nanoseconds in a second.
+pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Seconds from the NTP epoch (1900) to the Unix epoch (1970); RFC 868.
+const UNIX_EPOCH_IN_NTP: u64 = 2_208_988_800;
+
+/// 2^64 / 10^9, rounded up: turns nanoseconds into a 32-bit fraction with one multiplication. The
+/// product of it and 999,999,999 is the largest that occurs, and fits 64 bits.
+const FRACTION_PER_NANO: u64 = 18_446_744_074;
+
+/// The NTP timestamp (RFC 5905, section 6: 32 bits of seconds, 32 bits of fraction) of a time in
+/// nanoseconds since the Unix epoch. The seconds wrap in 2036, as NTP's do.
+#[inline(always)]
+#[must_use]
+pub const fn from_unix_nanos(nanos: u64) -> u64 {
+    let seconds = nanos / NANOS_PER_SECOND;
+    let rest = nanos - seconds * NANOS_PER_SECOND;
+    let fraction = (rest * FRACTION_PER_NANO) >> 32;
+    ((seconds + UNIX_EPOCH_IN_NTP) << 32) | fraction
+}
+
+/// The difference `later - earlier` of two NTP timestamps in nanoseconds, negative where `later` is
+/// in fact the earlier one. Right across the wrap of 2036 for distances below 68 years.
+#[inline(always)]
+#[must_use]
+pub const fn difference_nanos(later: u64, earlier: u64) -> i64 {
+    let ticks = later.wrapping_sub(earlier) as i64;
+    let seconds = ticks >> 32;
+    let fraction = ticks & 0xffff_ffff;
+    seconds * NANOS_PER_SECOND as i64 + ((fraction * NANOS_PER_SECOND as i64) >> 32)
+}
+
+/// The Error Estimate of a clock (RFC 4656, section 4.1.2, as RFC 8762 uses it), for NTP timestamps.
+///
+/// `error_nanos` is rounded up to the next value that the format can express; its range is 0.23 ns to
+/// 255 * 2^31 s. The multiplier is never 0, which the format declares invalid.
+#[must_use]
+pub fn error_estimate(synchronised: bool, error_nanos: u64) -> u16 {
+    // In units of 2^-32 s, which is a Scale of 0.
+    let mut multiplier = (u128::from(error_nanos) << 32).div_ceil(u128::from(NANOS_PER_SECOND));
+    let mut scale = 0;
+    while multiplier > 255 && scale < 63 {
+        multiplier = multiplier.div_ceil(2);
+        scale += 1;
+    }
+    let multiplier = multiplier.clamp(1, 255) as u16;
+    (u16::from(synchronised) << 15) | (scale << 8) | multiplier
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 868 gives 2,208,988,800 for 1970-01-01.
+    #[test]
+    fn the_unix_epoch_in_ntp_time() {
+        assert_eq!(from_unix_nanos(0), 2_208_988_800 << 32);
+        assert_eq!(from_unix_nanos(500_000_000) as u32, 0x8000_0000);
+    }
+
+    #[test]
+    fn a_fraction_never_reaches_the_next_second() {
+        let last = from_unix_nanos(NANOS_PER_SECOND - 1);
+        assert_eq!(last >> 32, 2_208_988_800);
+        assert_eq!(difference_nanos(from_unix_nanos(NANOS_PER_SECOND), last), 1);
+    }
+
+    #[test]
+    fn differences_keep_their_sign_and_cross_the_wrap_of_2036() {
+        let wrap = (0x1_0000_0000 - UNIX_EPOCH_IN_NTP) * NANOS_PER_SECOND;
+        for (later, earlier, expected) in
+            [(wrap + 5_000, wrap - 5_000, 10_000), (wrap - 5_000, wrap + 5_000, -10_000)]
+        {
+            let got = difference_nanos(from_unix_nanos(later), from_unix_nanos(earlier));
+            assert!((got - expected).abs() <= 1, "{got} instead of {expected}");
+        }
+    }
+
+    #[test]
+    fn error_estimates_round_up() {
+        for nanos in [0, 1, 1_000, 999_999, 16_000_000_000, u64::MAX] {
+            let estimate = error_estimate(true, nanos);
+            assert_eq!(estimate >> 14, 0b10, "S set, Z clear");
+            let (scale, multiplier) = ((estimate >> 8) & 0x3f, estimate & 0xff);
+            assert_ne!(multiplier, 0);
+            let seconds = f64::from(multiplier) * 2f64.powi(i32::from(scale) - 32);
+            assert!(seconds * 1e9 >= nanos as f64 * 0.999_999, "{nanos} ns as {seconds} s");
+            assert!(seconds * 1e9 <= nanos as f64 * 1.01 + 1.0, "{nanos} ns as {seconds} s");
+        }
+        assert_eq!(error_estimate(false, 1) >> 15, 0);
+    }
+}

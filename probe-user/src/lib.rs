@@ -1,0 +1,31 @@
+//! The agent of linkprobe, in three rings. An outer ring uses the inner ones, never the other way.
+//!
+//! **Core**: plain values in, plain values out. No clock, no socket, no async; time is an argument.
+//! - [`verdict`]: states, directions, causes.
+//! - [`account`]: from the memory of the kernel to the outcome of every probe.
+//! - [`health`]: from outcomes to verdicts.
+//! - [`report`]: the documents that the outside reads.
+//!
+//! **Io**: moves bytes, decides nothing.
+//! - [`datapath`]: the BPF programs and their maps.
+//! - [`sender`]: the thread that sends probes when they are due.
+//! - [`resolve`]: from the names in the config to addresses.
+//! - [`web`] and [`metrics`]: HTTP and the Prometheus format.
+//!
+//! **Shell**: wiring.
+//! - [`config`]: the file.
+//! - [`agent`]: a running agent.
+//! - [`client`]: the commands that ask a running agent.
+
+pub mod account;
+pub mod agent;
+pub mod client;
+pub mod config;
+pub mod datapath;
+pub mod health;
+pub mod metrics;
+pub mod report;
+pub mod resolve;
+pub mod sender;
+pub mod verdict;
+pub mod web;

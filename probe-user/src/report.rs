@@ -1,0 +1,171 @@
+//! What an agent tells the outside: the documents of the HTTP API, as `linkprobe status`, the tests
+//! and every other client read them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::{Cause, State};
+
+/// The answer of `/api/v1/paths`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Paths {
+    /// Name of the node that reports.
+    pub node: String,
+    /// Its region.
+    pub region: String,
+    /// When this was true, in seconds since the Unix epoch.
+    pub at: f64,
+    /// One for each peer, in the order of the config.
+    pub paths: Vec<Path>,
+}
+
+/// The direct path to a peer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Path {
+    /// Name of the peer.
+    pub peer: String,
+    /// Region of the peer.
+    pub region: String,
+    /// The peer's address and port as the config has them.
+    pub address: String,
+    /// The address that is probed; `null` while the name does not resolve.
+    pub resolved: Option<String>,
+    /// What keeps this path from being probed, if anything does.
+    pub problem: Option<String>,
+    /// The worse of the two directions.
+    pub state: State,
+    /// From this node to the peer.
+    pub forward: Direction,
+    /// From the peer to this node.
+    pub reverse: Direction,
+    /// What became of the probes since the agent began to probe this peer.
+    pub probes: Probes,
+    /// Round-trip times of the last answered probes; `null` before the first.
+    pub rtt_us: Option<Quantiles>,
+    /// Every flow of the path.
+    pub flows: Vec<Flow>,
+}
+
+/// The verdict on one direction, and what it rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Direction {
+    /// The verdict.
+    pub verdict: State,
+    /// Why.
+    pub cause: Cause,
+    /// Since when, in seconds since the Unix epoch.
+    pub since: f64,
+    /// For how long, in seconds.
+    pub since_seconds: f64,
+    /// Age of the newest evidence in seconds; `null` where there is none.
+    pub age_seconds: Option<f64>,
+    /// Seconds until the verdict becomes unknown if no evidence comes; `null` where it is unknown.
+    pub expires_in_seconds: Option<f64>,
+    /// The probes that it rests on.
+    pub evidence: Evidence,
+    /// How often it has changed to each state.
+    pub transitions: Transitions,
+}
+
+/// The probes that a verdict rests on: the most recent ones, at most 128.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// How many there are.
+    pub probes: u32,
+    /// How many of them were lost.
+    pub lost: u32,
+    /// Lost divided by all; `null` where there are none.
+    pub loss_ratio: Option<f64>,
+}
+
+/// How often a direction has changed to each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transitions {
+    /// To unknown.
+    pub unknown: u64,
+    /// To healthy.
+    pub healthy: u64,
+    /// To degraded.
+    pub degraded: u64,
+    /// To unhealthy.
+    pub unhealthy: u64,
+}
+
+impl Transitions {
+    /// The count for a state.
+    #[must_use]
+    pub const fn to(&self, state: State) -> u64 {
+        match state {
+            State::Unknown => self.unknown,
+            State::Healthy => self.healthy,
+            State::Degraded => self.degraded,
+            State::Unhealthy => self.unhealthy,
+        }
+    }
+
+    /// Counts one more change to a state.
+    pub const fn count(&mut self, state: State) {
+        match state {
+            State::Unknown => self.unknown += 1,
+            State::Healthy => self.healthy += 1,
+            State::Degraded => self.degraded += 1,
+            State::Unhealthy => self.unhealthy += 1,
+        }
+    }
+}
+
+/// What became of the probes: running totals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probes {
+    /// Left this host, as the kernel counted them.
+    pub sent: u64,
+    /// Answered in time.
+    pub answered: u64,
+    /// Lost on the way to the peer.
+    pub lost_forward: u64,
+    /// Lost on the way back.
+    pub lost_reverse: u64,
+    /// Lost, and nothing tells where.
+    pub lost_unknown: u64,
+    /// Were due, but never left this host: no fault of the network.
+    pub not_sent: u64,
+    /// Given up early by the detector and answered after all; counted as answered too.
+    pub late: u64,
+}
+
+impl std::ops::AddAssign for Probes {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.lost_forward += other.lost_forward;
+        self.lost_reverse += other.lost_reverse;
+        self.lost_unknown += other.lost_unknown;
+        self.not_sent += other.not_sent;
+        self.late += other.late;
+    }
+}
+
+/// Quantiles in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// The least.
+    pub min: f64,
+    /// The median.
+    pub p50: f64,
+    /// 99 of 100 are at most this.
+    pub p99: f64,
+    /// The greatest.
+    pub max: f64,
+}
+
+/// One flow of a path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// The STAMP session identifier.
+    pub ssid: u16,
+    /// The UDP port that it is sent from.
+    pub source_port: u16,
+    /// Whether its probes pass.
+    pub state: State,
+    /// What became of its probes.
+    pub probes: Probes,
+}

@@ -1,0 +1,3 @@
+//! What build scripts and the `xtask` command share.
+
+pub mod bpf;
