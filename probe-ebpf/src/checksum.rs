@@ -61,6 +61,13 @@ impl Sum {
         Self(self.0 + sum as u64)
     }
 
+    /// Adds another sum.
+    #[inline(always)]
+    #[must_use]
+    pub const fn add_sum(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
     /// The folded sum as the two bytes that stand on the wire, not complemented.
     #[inline(always)]
     #[must_use]
@@ -72,6 +79,15 @@ impl Sum {
         sum = (sum >> 16) + (sum & 0xffff);
         sum = (sum >> 16) + (sum & 0xffff);
         (sum as u16).to_ne_bytes()
+    }
+
+    /// The sum of this and of the complement of another: what changes when that part is replaced by
+    /// this one, as a partial sum in the machine's byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn difference(self, replaced: Self) -> u32 {
+        let complement = u16::from_ne_bytes(replaced.checksum());
+        u16::from_ne_bytes(Self(self.0 + complement as u64).folded()) as u32
     }
 
     /// The checksum as the two bytes that stand on the wire.

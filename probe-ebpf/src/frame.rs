@@ -6,14 +6,36 @@
 
 use crate::checksum::Sum;
 
-/// Where the frame's bytes come from. Kernel programs read packet memory under the verifier's eyes,
-/// the host reads slices.
+/// Where a frame's bytes come from and go to. Kernel programs have packet memory, under the verifier's
+/// eyes; the host has slices.
+///
+/// All that is read here is small enough for a register. Arrays on the stack are no way to carry
+/// fields about in a BPF program: a field may stand at an odd place in a packet, but not on the stack.
 pub trait Bytes {
     /// `N` bytes from offset `at`, or `None` where the frame ends before.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
 
     /// The frame's length in bytes.
     fn length(&self) -> usize;
+
+    /// Adds `N` bytes from offset `at` to a sum, or `None` where the frame ends before. `N` is a
+    /// multiple of four.
+    #[inline(always)]
+    fn sum<const N: usize>(&self, at: usize, mut sum: Sum) -> Option<Sum> {
+        const { assert!(N % 4 == 0) };
+        let mut offset = 0;
+        while offset < N {
+            sum = sum.add::<4>(&self.read(at + offset)?);
+            offset += 4;
+        }
+        Some(sum)
+    }
+}
+
+/// A frame that can be changed.
+pub trait BytesMut: Bytes {
+    /// Writes `N` bytes at offset `at`; `None` where the frame ends before.
+    fn write<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()>;
 }
 
 impl Bytes for [u8] {
@@ -23,6 +45,13 @@ impl Bytes for [u8] {
 
     fn length(&self) -> usize {
         self.len()
+    }
+}
+
+impl BytesMut for [u8] {
+    fn write<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()> {
+        *self.get_mut(at..)?.first_chunk_mut()? = bytes;
+        Some(())
     }
 }
 
@@ -65,6 +94,12 @@ pub const UDP_LENGTH: usize = 8;
 
 /// Where the fields of an IPv4 header stand, in octets from its start (RFC 791, section 3.1).
 pub mod ipv4 {
+    /// Total Length of header and payload, u16.
+    pub const TOTAL_LENGTH: usize = 2;
+    /// Flags and Fragment Offset, u16.
+    pub const FRAGMENT: usize = 6;
+    /// Protocol, u8.
+    pub const PROTOCOL: usize = 9;
     /// Time to Live, u8.
     pub const TTL: usize = 8;
     /// Header Checksum, u16.
@@ -77,6 +112,10 @@ pub mod ipv4 {
 
 /// Where the fields of an IPv6 header stand, in octets from its start (RFC 8200, section 3).
 pub mod ipv6 {
+    /// Payload Length, u16.
+    pub const PAYLOAD_LENGTH: usize = 4;
+    /// Next Header, u8.
+    pub const NEXT_HEADER: usize = 6;
     /// Hop Limit, u8.
     pub const HOP_LIMIT: usize = 7;
     /// Source Address, 16 octets.
@@ -91,6 +130,8 @@ pub mod udp {
     pub const SOURCE_PORT: usize = 0;
     /// Destination Port, u16.
     pub const DESTINATION_PORT: usize = 2;
+    /// Length of header and payload, u16.
+    pub const LENGTH: usize = 4;
     /// Checksum, u16.
     pub const CHECKSUM: usize = 6;
 }
@@ -104,13 +145,54 @@ const VLAN_TAG_LENGTH: usize = 4;
 const PROTOCOL_UDP: u8 = 17;
 
 /// An address of either version; IPv4 as an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2).
-pub type Address = [u8; 16];
+/// Aligned so that a program can build it on its stack in two words.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Address {
+    first: u64,
+    second: u64,
+}
 
-/// The IPv4-mapped form of an IPv4 address.
+impl Address {
+    /// The address with these octets, in network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v6(octets: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+        Self {
+            first: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+            second: u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
+        }
+    }
+
+    /// The IPv4-mapped form of the IPv4 address with these octets, in network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn v4([a, b, c, d]: [u8; 4]) -> Self {
+        Self { first: 0, second: u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d]) }
+    }
+}
+
+impl From<core::net::IpAddr> for Address {
+    fn from(address: core::net::IpAddr) -> Self {
+        match address {
+            core::net::IpAddr::V4(address) => Self::v4(address.octets()),
+            core::net::IpAddr::V6(address) => Self::v6(address.octets()),
+        }
+    }
+}
+
+/// The IPv6 address at an offset.
 #[inline(always)]
-#[must_use]
-pub const fn mapped([a, b, c, d]: [u8; 4]) -> Address {
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+fn address_v6(frame: &(impl Bytes + ?Sized), at: usize) -> Option<Address> {
+    let (first, second) = (frame.read(at)?, frame.read(at + 8)?);
+    Some(Address { first: u64::from_ne_bytes(first), second: u64::from_ne_bytes(second) })
+}
+
+/// A big-endian 16-bit field at an offset.
+#[inline(always)]
+fn word(frame: &(impl Bytes + ?Sized), at: usize) -> Result<u16, NotOurs> {
+    frame.read(at).map(u16::from_be_bytes).ok_or(NotOurs::Truncated)
 }
 
 /// A UDP datagram that was found in a frame, whole and with lengths that agree.
@@ -143,9 +225,7 @@ impl Udp {
             ETHERTYPE_IPV6 => (IpVersion::V6, ip_at + IPV6_LENGTH, ipv6_payload(frame, ip_at)?),
             _ => return Err(NotOurs::NotIp),
         };
-        let header: [u8; UDP_LENGTH] = frame.read(udp_at).ok_or(NotOurs::Truncated)?;
-        let [s0, s1, d0, d1, l0, l1, _, _] = header;
-        let length = u16::from_be_bytes([l0, l1]);
+        let length = word(frame, udp_at + udp::LENGTH)?;
         let end = udp_at + usize::from(length);
         if length != ip_payload || usize::from(length) < UDP_LENGTH || end > frame.length() {
             return Err(NotOurs::Truncated);
@@ -154,8 +234,8 @@ impl Udp {
             ip_at,
             udp_at,
             version,
-            source_port: u16::from_be_bytes([s0, s1]),
-            destination_port: u16::from_be_bytes([d0, d1]),
+            source_port: word(frame, udp_at + udp::SOURCE_PORT)?,
+            destination_port: word(frame, udp_at + udp::DESTINATION_PORT)?,
             length,
         })
     }
@@ -178,8 +258,8 @@ impl Udp {
     #[inline(always)]
     pub fn source(&self, frame: &(impl Bytes + ?Sized)) -> Option<Address> {
         match self.version {
-            IpVersion::V4 => frame.read(self.ip_at + ipv4::SOURCE).map(mapped),
-            IpVersion::V6 => frame.read(self.ip_at + ipv6::SOURCE),
+            IpVersion::V4 => frame.read(self.ip_at + ipv4::SOURCE).map(Address::v4),
+            IpVersion::V6 => address_v6(frame, self.ip_at + ipv6::SOURCE),
         }
     }
 
@@ -187,8 +267,8 @@ impl Udp {
     #[inline(always)]
     pub fn destination(&self, frame: &(impl Bytes + ?Sized)) -> Option<Address> {
         match self.version {
-            IpVersion::V4 => frame.read(self.ip_at + ipv4::DESTINATION).map(mapped),
-            IpVersion::V6 => frame.read(self.ip_at + ipv6::DESTINATION),
+            IpVersion::V4 => frame.read(self.ip_at + ipv4::DESTINATION).map(Address::v4),
+            IpVersion::V6 => address_v6(frame, self.ip_at + ipv6::DESTINATION),
         }
     }
 
@@ -214,8 +294,8 @@ impl Udp {
     #[inline(always)]
     pub fn pseudo_header(&self, frame: &(impl Bytes + ?Sized)) -> Option<Sum> {
         let addresses = match self.version {
-            IpVersion::V4 => Sum::ZERO.add::<8>(&frame.read(self.ip_at + ipv4::SOURCE)?),
-            IpVersion::V6 => Sum::ZERO.add::<32>(&frame.read(self.ip_at + ipv6::SOURCE)?),
+            IpVersion::V4 => frame.sum::<8>(self.ip_at + ipv4::SOURCE, Sum::ZERO)?,
+            IpVersion::V6 => frame.sum::<32>(self.ip_at + ipv6::SOURCE, Sum::ZERO)?,
         };
         Some(addresses.add_be16(self.length).add_be16(u16::from(PROTOCOL_UDP)))
     }
@@ -226,13 +306,13 @@ impl Udp {
 fn network_header(frame: &(impl Bytes + ?Sized)) -> Result<(u16, usize), NotOurs> {
     let mut at = ETHERTYPE_AT;
     // Unrolled by hand: a loop would leave the verifier with an offset that it does not know.
-    let mut ethertype = u16::from_be_bytes(frame.read(at).ok_or(NotOurs::Truncated)?);
+    let mut ethertype = word(frame, at)?;
     if is_vlan(ethertype) {
         at += VLAN_TAG_LENGTH;
-        ethertype = u16::from_be_bytes(frame.read(at).ok_or(NotOurs::Truncated)?);
+        ethertype = word(frame, at)?;
         if is_vlan(ethertype) {
             at += VLAN_TAG_LENGTH;
-            ethertype = u16::from_be_bytes(frame.read(at).ok_or(NotOurs::Truncated)?);
+            ethertype = word(frame, at)?;
             if is_vlan(ethertype) {
                 return Err(NotOurs::VlanDepth);
             }
@@ -249,20 +329,19 @@ const fn is_vlan(ethertype: u16) -> bool {
 /// Octets behind an IPv4 header without options, if they are a whole UDP datagram.
 #[inline(always)]
 fn ipv4_payload(frame: &(impl Bytes + ?Sized), at: usize) -> Result<u16, NotOurs> {
-    let header: [u8; IPV4_LENGTH] = frame.read(at).ok_or(NotOurs::Truncated)?;
-    match header[0] {
-        0x45 => {}
-        0x46..=0x4f => return Err(NotOurs::Ipv4Options),
+    match frame.read(at).ok_or(NotOurs::Truncated)? {
+        [0x45u8] => {}
+        [0x46..=0x4f] => return Err(NotOurs::Ipv4Options),
         _ => return Err(NotOurs::NotIp),
     }
     // More Fragments, or a Fragment Offset: RFC 791, section 3.1.
-    if u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0 {
+    if word(frame, at + ipv4::FRAGMENT)? & 0x3fff != 0 {
         return Err(NotOurs::Fragment);
     }
-    if header[9] != PROTOCOL_UDP {
+    if frame.read(at + ipv4::PROTOCOL).ok_or(NotOurs::Truncated)? != [PROTOCOL_UDP] {
         return Err(NotOurs::NotUdp);
     }
-    u16::from_be_bytes([header[2], header[3]])
+    word(frame, at + ipv4::TOTAL_LENGTH)?
         .checked_sub(IPV4_LENGTH as u16)
         .ok_or(NotOurs::Truncated)
 }
@@ -270,14 +349,14 @@ fn ipv4_payload(frame: &(impl Bytes + ?Sized), at: usize) -> Result<u16, NotOurs
 /// Octets behind an IPv6 header without extension headers, if they are a UDP datagram.
 #[inline(always)]
 fn ipv6_payload(frame: &(impl Bytes + ?Sized), at: usize) -> Result<u16, NotOurs> {
-    let header: [u8; 8] = frame.read(at).ok_or(NotOurs::Truncated)?;
-    if header[0] >> 4 != 6 {
+    let [version_and_class] = frame.read(at).ok_or(NotOurs::Truncated)?;
+    if version_and_class >> 4 != 6 {
         return Err(NotOurs::NotIp);
     }
-    match header[6] {
-        PROTOCOL_UDP => Ok(u16::from_be_bytes([header[4], header[5]])),
+    match frame.read(at + ipv6::NEXT_HEADER).ok_or(NotOurs::Truncated)? {
+        [PROTOCOL_UDP] => word(frame, at + ipv6::PAYLOAD_LENGTH),
         // IANA's list of IPv6 Extension Header Types.
-        0 | 43 | 44 | 50 | 51 | 60 | 135 | 139 | 140 => Err(NotOurs::Ipv6Extension),
+        [0 | 43 | 44 | 50 | 51 | 60 | 135 | 139 | 140] => Err(NotOurs::Ipv6Extension),
         _ => Err(NotOurs::NotUdp),
     }
 }

@@ -149,6 +149,8 @@ pub struct ReflectorKey {
     pub source_port: u16,
     /// Its SSID.
     pub ssid: u16,
+    /// Fills up the key; always 0.
+    pub reserved: u32,
 }
 
 /// What the Session-Reflector remembers of a session.
@@ -276,7 +278,7 @@ const _: () = {
     assert!(size_of::<Slot>() == 40 && align_of::<Slot>() == 8);
     assert!(offset_of!(Slot, sent_at) == 8 && offset_of!(Slot, forward_delay) == 32);
     assert!(size_of::<Arrivals>() == 16);
-    assert!(size_of::<ReflectorKey>() == 36 && align_of::<ReflectorKey>() == 2);
+    assert!(size_of::<ReflectorKey>() == 40 && align_of::<ReflectorKey>() == 8);
     assert!(size_of::<ReflectorSession>() == 16);
 };
 

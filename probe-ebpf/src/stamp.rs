@@ -3,6 +3,11 @@
 //!
 //! Both packets have the same length, so that a reply never carries more than its request.
 
+use crate::{
+    checksum::Sum,
+    frame::{Bytes, BytesMut},
+};
+
 /// The UDP port of the Session-Reflector (RFC 8762, section 4.1).
 pub const PORT: u16 = 862;
 
@@ -48,27 +53,44 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads a request. Octets that must be zero are ignored (RFC 8762, section 4.2.1).
+    /// Reads the request at an offset; `None` where the frame ends before. Octets that must be zero are
+    /// ignored (RFC 8762, section 4.2.1).
+    #[inline(always)]
+    pub fn read(frame: &(impl Bytes + ?Sized), at: usize) -> Option<Self> {
+        Some(Self {
+            sequence: u32::from_be_bytes(frame.read(at + offset::SEQUENCE)?),
+            timestamp: u64::from_be_bytes(frame.read(at + offset::TIMESTAMP)?),
+            error_estimate: u16::from_be_bytes(frame.read(at + offset::ERROR_ESTIMATE)?),
+            ssid: u16::from_be_bytes(frame.read(at + offset::SSID)?),
+        })
+    }
+
+    /// Writes the fields of the request at an offset, and leaves what must be zero as it is; `None`
+    /// where the frame ends before.
+    #[inline(always)]
+    pub fn write(&self, frame: &mut (impl BytesMut + ?Sized), at: usize) -> Option<()> {
+        frame.write(at + offset::SEQUENCE, self.sequence.to_be_bytes())?;
+        frame.write(at + offset::TIMESTAMP, self.timestamp.to_be_bytes())?;
+        frame.write(at + offset::ERROR_ESTIMATE, self.error_estimate.to_be_bytes())?;
+        frame.write(at + offset::SSID, self.ssid.to_be_bytes())
+    }
+
+    /// The sum over what [`Request::write`] writes.
     #[inline(always)]
     #[must_use]
-    pub fn parse(octets: &[u8; LENGTH]) -> Self {
-        Self {
-            sequence: u32::from_be_bytes(field(octets, offset::SEQUENCE)),
-            timestamp: u64::from_be_bytes(field(octets, offset::TIMESTAMP)),
-            error_estimate: u16::from_be_bytes(field(octets, offset::ERROR_ESTIMATE)),
-            ssid: u16::from_be_bytes(field(octets, offset::SSID)),
-        }
+    pub fn sum(&self) -> Sum {
+        Sum::ZERO
+            .add(&self.sequence.to_be_bytes())
+            .add(&self.timestamp.to_be_bytes())
+            .add_be16(self.error_estimate)
+            .add_be16(self.ssid)
     }
 
     /// The packet, with zeros where RFC 8762 wants zeros.
-    #[inline(always)]
     #[must_use]
     pub fn encode(&self) -> [u8; LENGTH] {
         let mut octets = [0; LENGTH];
-        put(&mut octets, offset::SEQUENCE, self.sequence.to_be_bytes());
-        put(&mut octets, offset::TIMESTAMP, self.timestamp.to_be_bytes());
-        put(&mut octets, offset::ERROR_ESTIMATE, self.error_estimate.to_be_bytes());
-        put(&mut octets, offset::SSID, self.ssid.to_be_bytes());
+        self.write(&mut octets[..], 0).expect("the array has the length of the packet");
         octets
     }
 }
@@ -97,49 +119,70 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Reads a reply. Octets that must be zero are ignored (RFC 8762, section 4.3.1).
+    /// Reads the reply at an offset; `None` where the frame ends before. Octets that must be zero are
+    /// ignored (RFC 8762, section 4.3.1).
     #[inline(always)]
-    #[must_use]
-    pub fn parse(octets: &[u8; LENGTH]) -> Self {
-        Self {
-            sequence: u32::from_be_bytes(field(octets, offset::SEQUENCE)),
-            timestamp: u64::from_be_bytes(field(octets, offset::TIMESTAMP)),
-            error_estimate: u16::from_be_bytes(field(octets, offset::ERROR_ESTIMATE)),
-            ssid: u16::from_be_bytes(field(octets, offset::SSID)),
-            receive_timestamp: u64::from_be_bytes(field(octets, offset::RECEIVE_TIMESTAMP)),
-            sender_sequence: u32::from_be_bytes(field(octets, offset::SENDER_SEQUENCE)),
-            sender_timestamp: u64::from_be_bytes(field(octets, offset::SENDER_TIMESTAMP)),
-            sender_error_estimate: u16::from_be_bytes(field(octets, offset::SENDER_ERROR_ESTIMATE)),
-            sender_ttl: octets[offset::SENDER_TTL],
-        }
+    pub fn read(frame: &(impl Bytes + ?Sized), at: usize) -> Option<Self> {
+        let Request { sequence, timestamp, error_estimate, ssid } = Request::read(frame, at)?;
+        let sender_error_estimate = frame.read(at + offset::SENDER_ERROR_ESTIMATE)?;
+        let [sender_ttl] = frame.read(at + offset::SENDER_TTL)?;
+        Some(Self {
+            sequence,
+            timestamp,
+            error_estimate,
+            ssid,
+            receive_timestamp: u64::from_be_bytes(frame.read(at + offset::RECEIVE_TIMESTAMP)?),
+            sender_sequence: u32::from_be_bytes(frame.read(at + offset::SENDER_SEQUENCE)?),
+            sender_timestamp: u64::from_be_bytes(frame.read(at + offset::SENDER_TIMESTAMP)?),
+            sender_error_estimate: u16::from_be_bytes(sender_error_estimate),
+            sender_ttl,
+        })
     }
 
-    /// The packet, with zeros where RFC 8762 wants zeros.
+    /// Writes the reply at an offset, with zeros where RFC 8762 wants zeros; `None` where the frame
+    /// ends before.
     #[inline(always)]
+    pub fn write(&self, frame: &mut (impl BytesMut + ?Sized), at: usize) -> Option<()> {
+        self.head().write(frame, at)?;
+        frame.write(at + offset::RECEIVE_TIMESTAMP, self.receive_timestamp.to_be_bytes())?;
+        frame.write(at + offset::SENDER_SEQUENCE, self.sender_sequence.to_be_bytes())?;
+        frame.write(at + offset::SENDER_TIMESTAMP, self.sender_timestamp.to_be_bytes())?;
+        let sender_error_estimate = u32::from(self.sender_error_estimate) << 16;
+        frame.write(at + offset::SENDER_ERROR_ESTIMATE, sender_error_estimate.to_be_bytes())?;
+        frame.write(at + offset::SENDER_TTL, [self.sender_ttl, 0, 0, 0])
+    }
+
+    /// The sum over what [`Reply::write`] writes.
+    #[inline(always)]
+    #[must_use]
+    pub fn sum(&self) -> Sum {
+        self.head()
+            .sum()
+            .add(&self.receive_timestamp.to_be_bytes())
+            .add(&self.sender_sequence.to_be_bytes())
+            .add(&self.sender_timestamp.to_be_bytes())
+            .add_be16(self.sender_error_estimate)
+            .add_be16(u16::from(self.sender_ttl) << 8)
+    }
+
+    /// The packet as octets.
     #[must_use]
     pub fn encode(&self) -> [u8; LENGTH] {
         let mut octets = [0; LENGTH];
-        put(&mut octets, offset::SEQUENCE, self.sequence.to_be_bytes());
-        put(&mut octets, offset::TIMESTAMP, self.timestamp.to_be_bytes());
-        put(&mut octets, offset::ERROR_ESTIMATE, self.error_estimate.to_be_bytes());
-        put(&mut octets, offset::SSID, self.ssid.to_be_bytes());
-        put(&mut octets, offset::RECEIVE_TIMESTAMP, self.receive_timestamp.to_be_bytes());
-        put(&mut octets, offset::SENDER_SEQUENCE, self.sender_sequence.to_be_bytes());
-        put(&mut octets, offset::SENDER_TIMESTAMP, self.sender_timestamp.to_be_bytes());
-        put(&mut octets, offset::SENDER_ERROR_ESTIMATE, self.sender_error_estimate.to_be_bytes());
-        octets[offset::SENDER_TTL] = self.sender_ttl;
+        self.write(&mut octets[..], 0).expect("the array has the length of the packet");
         octets
     }
-}
 
-#[inline(always)]
-fn field<const N: usize>(octets: &[u8; LENGTH], at: usize) -> [u8; N] {
-    core::array::from_fn(|i| octets[at + i])
-}
-
-#[inline(always)]
-fn put<const N: usize>(octets: &mut [u8; LENGTH], at: usize, value: [u8; N]) {
-    octets[at..at + N].copy_from_slice(&value);
+    /// The fields that stand where a request has them too.
+    #[inline(always)]
+    const fn head(&self) -> Request {
+        Request {
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            error_estimate: self.error_estimate,
+            ssid: self.ssid,
+        }
+    }
 }
 
 #[cfg(test)]

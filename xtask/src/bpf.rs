@@ -100,7 +100,6 @@ pub fn build(root: &Path, out: &Path) -> Result<PathBuf> {
     let flags = [
         "-Cdebuginfo=2",
         "-Clink-arg=--btf",
-        "-Clink-arg=--cpu=v3",
         "-Ctarget-cpu=v3",
         "-Ctarget-feature=+alu32,+allows-misaligned-mem-access",
         &format!("-Clinker={}", linker.display()),

@@ -1,0 +1,144 @@
+//! The maps, and the few ways in which the programs use them.
+
+use core::{
+    intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg},
+    ptr::addr_of_mut,
+};
+
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    helpers::bpf_get_smp_processor_id,
+    macros::map,
+    maps::{Array, HashMap, LruHashMap},
+};
+use probe_ebpf::{
+    frame::Address,
+    maps::{
+        Arrivals, Config, Counter, Counters, NO_PEER, ReflectorKey, ReflectorSession, Session, Slot,
+        SlotState,
+    },
+};
+
+// The agent sets the sizes that depend on its config before it loads the object.
+
+#[map]
+static CONFIG: Array<Config> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static SESSIONS: Array<Session> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static SLOTS: Array<Slot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static ARRIVALS: Array<Arrivals> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static COUNTERS: Array<Counters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map]
+static PEERS: HashMap<Address, u32> = HashMap::with_max_entries(1, 0);
+#[map]
+static LOCAL_ADDRESSES: HashMap<Address, u32> = HashMap::with_max_entries(1024, 0);
+#[map]
+static REFLECTOR: LruHashMap<ReflectorKey, ReflectorSession> =
+    LruHashMap::with_max_entries(65_536, 0);
+
+/// The config; it is always there, but the verifier wants to be told.
+#[inline(always)]
+pub(crate) fn config() -> Option<&'static Config> {
+    CONFIG.get(0)
+}
+
+/// A session of ours that runs.
+#[inline(always)]
+pub(crate) fn session(ssid: u16) -> Option<*mut Session> {
+    let session = SESSIONS.get_ptr_mut(u32::from(ssid))?;
+    // SAFETY: the kernel gave a pointer to a whole element, which lives as long as the program.
+    (unsafe { (*session).active } != 0).then_some(session)
+}
+
+/// The slot of a test packet.
+#[inline(always)]
+pub(crate) fn slot(config: &Config, ssid: u16, sequence: u32) -> Option<*mut Slot> {
+    let slots = config.slot_mask + 1;
+    SLOTS.get_ptr_mut(u32::from(ssid) * slots + (sequence & config.slot_mask))
+}
+
+/// Publishes a slot's state after its other fields, for the agent on another CPU.
+///
+/// # Safety
+/// `slot` is a pointer to an element of the map.
+#[inline(always)]
+pub(crate) unsafe fn publish(slot: *mut Slot, state: SlotState) {
+    // SAFETY: the caller's promise. An atomic exchange is a full barrier in the BPF memory model.
+    unsafe {
+        atomic_xchg::<u32, { AtomicOrdering::SeqCst }>(addr_of_mut!((*slot).state), state as u32)
+    };
+}
+
+/// Adds one to a number that several CPUs may count, and returns what it was.
+///
+/// # Safety
+/// `number` points into an element of a map.
+#[inline(always)]
+pub(crate) unsafe fn next_u32(number: *mut u32) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::SeqCst }>(number, 1) }
+}
+
+/// The same for 64 bits.
+///
+/// # Safety
+/// `number` points into an element of a map.
+#[inline(always)]
+pub(crate) unsafe fn increment(number: *mut u64) {
+    // SAFETY: the caller's promise.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(number, 1) };
+}
+
+/// Counts a packet.
+#[inline(always)]
+pub(crate) fn count(counter: Counter) {
+    // SAFETY: the helper has no arguments and no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(counters) = COUNTERS.get_ptr_mut(cpu) else { return };
+    let index = counter as usize & 31;
+    // SAFETY: the kernel gave a pointer to a whole element, and the mask keeps the index inside.
+    unsafe { increment(addr_of_mut!((*counters).0).cast::<u64>().add(index)) };
+}
+
+/// Whether an address is one of this host's.
+#[inline(always)]
+pub(crate) fn is_local(address: &Address) -> bool {
+    // SAFETY: only the presence of the key matters; the value is not read.
+    unsafe { LOCAL_ADDRESSES.get(address) }.is_some()
+}
+
+/// Index of the peer with this address, or [`NO_PEER`].
+#[inline(always)]
+pub(crate) fn peer(address: &Address) -> u32 {
+    // SAFETY: the agent writes an element once, before it raises the generation.
+    unsafe { PEERS.get(address) }.copied().unwrap_or(NO_PEER)
+}
+
+/// Notes that a peer's probe came.
+#[inline(always)]
+pub(crate) fn note_arrival(peer: u32, now: u64) {
+    let Some(arrivals) = ARRIVALS.get_ptr_mut(peer) else { return };
+    // SAFETY: the kernel gave a pointer to a whole element.
+    unsafe {
+        increment(addr_of_mut!((*arrivals).packets));
+        addr_of_mut!((*arrivals).last_at).write_volatile(now);
+    }
+}
+
+/// What the reflector remembers of a session, if it does.
+#[inline(always)]
+pub(crate) fn reflector_session(key: &ReflectorKey) -> Option<*mut ReflectorSession> {
+    REFLECTOR.get_ptr_mut(key)
+}
+
+/// Makes room for a session of the reflector. Where another CPU was faster, its session stands.
+#[inline(always)]
+pub(crate) fn new_reflector_session(key: &ReflectorKey) -> Option<*mut ReflectorSession> {
+    const NO_EXIST: u64 = aya_ebpf::bindings::BPF_NOEXIST as u64;
+    // The error is that of a race or of a full table; the look-up tells which.
+    REFLECTOR.insert(key, ReflectorSession::default(), NO_EXIST).ok();
+    REFLECTOR.get_ptr_mut(key)
+}

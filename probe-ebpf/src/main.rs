@@ -1,0 +1,59 @@
+//! The kernel's part of linkprobe: two programs in one object.
+//!
+//! - `linkprobe_xdp` stands at the entrance of an interface. It is the Session-Reflector, and it takes
+//!   in the replies to our own test packets.
+//! - `linkprobe_tc` stands at the exit. It numbers and stamps our own test packets.
+//!
+//! Each ends in one `match` that turns what was found into an action and a counter. What is not ours
+//! goes on untouched.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![expect(internal_features, reason = "core has no atomic read-modify-write for BPF, LLVM does")]
+
+mod kernel;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_UNSPEC, xdp_action},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use kernel::{Done, Refusal, egress, ingress, state};
+use probe_ebpf::maps::Counter;
+
+/// Session-Reflector, and the reply side of the Session-Sender.
+#[xdp]
+pub fn linkprobe_xdp(ctx: XdpContext) -> u32 {
+    let (action, counter) = match ingress::handle(&ctx) {
+        Ok(Done::Reflected) => (xdp_action::XDP_TX, Counter::Reflected),
+        Ok(Done::Accepted) => (xdp_action::XDP_DROP, Counter::Accepted),
+        Err(Refusal::NotOurs(reason)) => (xdp_action::XDP_PASS, reason),
+        Err(Refusal::Invalid(reason)) => (xdp_action::XDP_DROP, reason),
+    };
+    state::count(counter);
+    action
+}
+
+/// Numbers and stamps what our sessions send. Never holds a packet back.
+#[classifier]
+pub fn linkprobe_tc(ctx: TcContext) -> i32 {
+    let counter = match egress::handle(&ctx) {
+        Ok(()) => Counter::Stamped,
+        Err(reason) => reason,
+    };
+    state::count(counter);
+    // "Unspecified" lets the programs and filters behind us decide, with TCX and with clsact alike.
+    TC_ACT_UNSPEC
+}
+
+/// Kernel helpers such as `bpf_csum_diff` want a licence that the kernel takes for the GPL's.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier admits no program that could get here.
+    loop {}
+}
