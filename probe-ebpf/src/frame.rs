@@ -147,7 +147,7 @@ const PROTOCOL_UDP: u8 = 17;
 /// An address of either version; IPv4 as an IPv4-mapped IPv6 address (RFC 4291, section 2.5.5.2).
 /// Aligned so that a program can build it on its stack in two words.
 #[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Address {
     first: u64,
     second: u64,

@@ -1,0 +1,264 @@
+//! The probes of one session, judged in the order in which they left.
+
+use std::collections::VecDeque;
+
+use probe_ebpf::maps::{Slot, SlotState};
+
+use super::{Lost, Memory, Outcome, Rules, rtt::Estimator};
+use crate::{report::Probes, verdict::Nanos};
+
+/// The account of one flow.
+#[derive(Clone, Debug, Default)]
+pub struct Flow {
+    /// The first probe that was not judged yet.
+    next: u32,
+    /// The last answered probe before it.
+    anchor: Option<Anchor>,
+    /// Probes that were given up and may still be answered, oldest first.
+    given_up: VecDeque<GivenUp>,
+    /// `Memory::answered` when `given_up` was last gone through.
+    answered_seen: u64,
+    rtt: Estimator,
+    totals: Probes,
+}
+
+/// An answered probe: its number and the reflector's.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    sequence: u32,
+    reflector_sequence: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct GivenUp {
+    sequence: u32,
+    sent_at: Nanos,
+    lost: Lost,
+}
+
+/// Probes in a row that were not answered in time.
+struct Run {
+    /// How many.
+    length: u32,
+    /// The answered probe behind the last of them, if there is one.
+    answered: Option<Slot>,
+}
+
+impl Flow {
+    /// What became of the flow's probes so far. `not_sent` is not known here.
+    #[must_use]
+    pub const fn totals(&self) -> Probes {
+        self.totals
+    }
+
+    /// How long an answer may take now.
+    #[must_use]
+    pub fn deadline(&self, rules: &Rules) -> Nanos {
+        self.rtt.deadline(rules.timeout)
+    }
+
+    /// When the oldest probe left that is overdue and not judged yet.
+    pub fn waiting_since(&self, memory: &impl Memory, rules: &Rules, now: Nanos) -> Option<Nanos> {
+        let slot = memory.slot(self.next);
+        let waits = self.next != memory.sent()
+            && slot.sequence == self.next
+            && SlotState::from_u32(slot.state) == SlotState::Sent
+            && is_overdue(&slot, self.deadline(rules), now);
+        waits.then_some(slot.sent_at)
+    }
+
+    /// Judges all probes of which something can be said by now.
+    ///
+    /// `silence` is what the whole path's silence means for a probe, if the path is silent.
+    pub fn judge(
+        &mut self,
+        memory: &impl Memory,
+        rules: &Rules,
+        now: Nanos,
+        silence: Option<Lost>,
+        sink: &mut impl FnMut(Outcome),
+    ) {
+        let sent = memory.sent();
+        self.skip_overwritten(sent, rules.slots);
+        self.take_back(memory, rules, now, sink);
+        while self.next != sent {
+            let slot = memory.slot(self.next);
+            if slot.sequence != self.next {
+                self.skip();
+            } else if SlotState::from_u32(slot.state) == SlotState::Answered {
+                self.answered(&slot, sink);
+            } else if !self.give_up_run(memory, rules, now, sent, silence, sink) {
+                break;
+            }
+        }
+    }
+
+    /// Leaves out what the kernel has overwritten because this account came too late.
+    fn skip_overwritten(&mut self, sent: u32, slots: u32) {
+        let behind = sent.wrapping_sub(self.next);
+        if behind > slots {
+            let missed = behind - slots;
+            self.next = self.next.wrapping_add(missed);
+            self.totals.sent += u64::from(missed);
+            self.anchor = None;
+        }
+    }
+
+    fn skip(&mut self) {
+        self.next = self.next.wrapping_add(1);
+        self.totals.sent += 1;
+        self.anchor = None;
+    }
+
+    fn answered(&mut self, slot: &Slot, sink: &mut impl FnMut(Outcome)) {
+        self.next = self.next.wrapping_add(1);
+        self.totals.sent += 1;
+        self.totals.answered += 1;
+        self.anchor = Some(Anchor {
+            sequence: slot.sequence,
+            reflector_sequence: slot.reflector_sequence,
+        });
+        self.rtt.add(Nanos::from(slot.round_trip));
+        sink(Outcome::Answered { round_trip: slot.round_trip });
+    }
+
+    /// Gives up the unanswered probes from `next` on, if that can be done. Returns whether it was.
+    fn give_up_run(
+        &mut self,
+        memory: &impl Memory,
+        rules: &Rules,
+        now: Nanos,
+        sent: u32,
+        silence: Option<Lost>,
+        sink: &mut impl FnMut(Outcome),
+    ) -> bool {
+        let run = self.overdue_run(memory, rules, now, sent);
+        if run.length == 0 {
+            return false;
+        }
+        if let Some(answered) = run.answered {
+            let forward = self.lost_forward(&answered, run.length, rules);
+            for i in 0..run.length {
+                let lost = forward.map_or(Lost::Unknown, |forward| {
+                    if i < forward { Lost::Forward } else { Lost::Reverse }
+                });
+                self.give_up(memory, lost, sink);
+            }
+            return true;
+        }
+        if let Some(lost) = silence {
+            for _ in 0..run.length {
+                self.give_up(memory, lost, sink);
+            }
+            return true;
+        }
+        // Other flows of the path pass, this one does not, and no answer tells where it ends.
+        let oldest = memory.slot(self.next);
+        if now.saturating_sub(oldest.sent_at) >= rules.timeout {
+            self.give_up(memory, Lost::Unknown, sink);
+            return true;
+        }
+        false
+    }
+
+    /// The unanswered probes from `next` on whose time is up. Where one of them still has time, there
+    /// is no telling yet what an answer behind it means.
+    fn overdue_run(&self, memory: &impl Memory, rules: &Rules, now: Nanos, sent: u32) -> Run {
+        let deadline = self.deadline(rules);
+        let mut length = 0;
+        loop {
+            let sequence = self.next.wrapping_add(length);
+            let slot = memory.slot(sequence);
+            if sequence == sent || slot.sequence != sequence {
+                return Run { length, answered: None };
+            }
+            if SlotState::from_u32(slot.state) == SlotState::Answered {
+                return Run { length, answered: Some(slot) };
+            }
+            if !is_overdue(&slot, deadline, now) {
+                return Run { length, answered: None };
+            }
+            length += 1;
+        }
+    }
+
+    /// How many of the probes between the anchor and an answered one were lost on the way there:
+    /// with S the sender's and R the reflector's numbers, dS - dR. The rest, dR - 1, were reflected.
+    ///
+    /// `None` where the numbers do not tell: no answer before, a reflector that does not count or that
+    /// was restarted, or a part of the run that was judged before by other means.
+    fn lost_forward(&self, answered: &Slot, length: u32, rules: &Rules) -> Option<u32> {
+        let anchor = self.anchor.filter(|_| rules.stateful)?;
+        let sent = answered.sequence.wrapping_sub(anchor.sequence);
+        let reflected = answered.reflector_sequence.wrapping_sub(anchor.reflector_sequence);
+        if reflected == 0 || reflected > sent {
+            return None;
+        }
+        let (forward, reverse) = (sent - reflected, reflected - 1);
+        match (forward, reverse) {
+            _ if sent == length + 1 => Some(forward),
+            (_, 0) => Some(length),
+            (0, _) => Some(0),
+            _ => None,
+        }
+    }
+
+    fn give_up(&mut self, memory: &impl Memory, lost: Lost, sink: &mut impl FnMut(Outcome)) {
+        let sequence = self.next;
+        self.given_up.push_back(GivenUp { sequence, sent_at: memory.slot(sequence).sent_at, lost });
+        self.next = sequence.wrapping_add(1);
+        self.totals.sent += 1;
+        sink(Outcome::Lost(lost));
+    }
+
+    /// Looks after the probes that were given up: takes the loss of those back that were answered
+    /// since, and counts those as lost whose time is up for good.
+    fn take_back(
+        &mut self,
+        memory: &impl Memory,
+        rules: &Rules,
+        now: Nanos,
+        sink: &mut impl FnMut(Outcome),
+    ) {
+        let answered = memory.answered();
+        if answered != self.answered_seen {
+            self.answered_seen = answered;
+            let (rtt, totals) = (&mut self.rtt, &mut self.totals);
+            self.given_up.retain(|probe| {
+                let slot = memory.slot(probe.sequence);
+                let late = slot.sequence == probe.sequence
+                    && SlotState::from_u32(slot.state) == SlotState::Answered;
+                if late {
+                    rtt.add(Nanos::from(slot.round_trip));
+                    totals.answered += 1;
+                    totals.late += 1;
+                    sink(Outcome::TakenBack(probe.lost));
+                }
+                !late
+            });
+        }
+        while let Some(probe) = self.given_up.front().copied() {
+            if now.saturating_sub(probe.sent_at) < rules.timeout {
+                break;
+            }
+            if !memory.close(probe.sequence) {
+                // Answered in this very moment: the next round takes it back.
+                self.answered_seen = self.answered_seen.wrapping_sub(1);
+                break;
+            }
+            self.given_up.pop_front();
+            match probe.lost {
+                Lost::Forward => self.totals.lost_forward += 1,
+                Lost::Reverse => self.totals.lost_reverse += 1,
+                Lost::Unknown | Lost::Silent => self.totals.lost_unknown += 1,
+            }
+        }
+    }
+}
+
+fn is_overdue(slot: &Slot, deadline: Nanos, now: Nanos) -> bool {
+    now.saturating_sub(slot.sent_at) >= deadline
+}
+
+#[cfg(test)]
+mod tests;

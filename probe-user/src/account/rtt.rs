@@ -1,0 +1,138 @@
+//! How long an answer may take, and the distribution of round trips.
+
+use super::PATIENCE;
+use crate::{
+    report::Quantiles,
+    verdict::{MILLISECOND, Nanos},
+};
+
+/// The smoothed round trip of a flow and its variation, as TCP keeps them (RFC 6298, section 2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Estimator {
+    smoothed: Option<Nanos>,
+    variation: Nanos,
+}
+
+impl Estimator {
+    /// Takes in one round trip, in nanoseconds.
+    pub fn add(&mut self, round_trip: Nanos) {
+        let Some(smoothed) = self.smoothed else {
+            self.smoothed = Some(round_trip);
+            self.variation = round_trip / 2;
+            return;
+        };
+        self.variation = (3 * self.variation + smoothed.abs_diff(round_trip)) / 4;
+        self.smoothed = Some((7 * smoothed + round_trip) / 8);
+    }
+
+    /// After this time an answer has become improbable; at least [`PATIENCE`], at most `timeout`.
+    #[must_use]
+    pub fn deadline(&self, timeout: Nanos) -> Nanos {
+        let Some(smoothed) = self.smoothed else { return timeout };
+        let expected = smoothed + 8 * self.variation + 10 * MILLISECOND;
+        expected.max(PATIENCE).min(timeout)
+    }
+}
+
+/// The last round trips of a path, for quantiles.
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    nanos: Vec<u32>,
+    next: usize,
+}
+
+impl Recent {
+    /// How many are kept.
+    pub const CAPACITY: usize = 256;
+
+    /// Takes in one round trip, in nanoseconds, in place of the oldest.
+    pub fn add(&mut self, round_trip: u32) {
+        if self.nanos.len() < Self::CAPACITY {
+            self.nanos.push(round_trip);
+        } else {
+            self.nanos[self.next] = round_trip;
+            self.next = (self.next + 1) % Self::CAPACITY;
+        }
+    }
+
+    /// Their quantiles; `None` before the first.
+    #[must_use]
+    pub fn quantiles(&self) -> Option<Quantiles> {
+        let mut sorted = self.nanos.clone();
+        sorted.sort_unstable();
+        let at = |percent: usize| {
+            let rank = (sorted.len() * percent).div_ceil(100).max(1);
+            sorted.get(rank - 1).map(|nanos| f64::from(*nanos) / 1e3)
+        };
+        Some(Quantiles { min: at(0)?, p50: at(50)?, p99: at(99)?, max: at(100)? })
+    }
+}
+
+/// The upper bounds of the histogram's buckets, in seconds: from a rack to the far side of the world.
+pub const BOUNDS: [f64; 16] = [
+    25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 200e-3,
+    300e-3, 500e-3, 1.0,
+];
+
+/// Round trips since the start, for Prometheus.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histogram {
+    /// Round trips in each bucket of [`BOUNDS`], and in one behind the last; not cumulative.
+    pub counts: [u64; BOUNDS.len() + 1],
+    /// Their sum in seconds.
+    pub sum: f64,
+}
+
+impl Histogram {
+    /// Takes in one round trip, in nanoseconds.
+    pub fn add(&mut self, round_trip: u32) {
+        let seconds = f64::from(round_trip) / 1e9;
+        self.counts[BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
+        self.sum += seconds;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_round_trip_an_answer_has_all_the_time() {
+        assert_eq!(Estimator::default().deadline(1_000 * MILLISECOND), 1_000 * MILLISECOND);
+    }
+
+    #[test]
+    fn a_steady_flow_is_given_the_floor_and_a_slow_one_its_own_time() {
+        let (mut near, mut far) = (Estimator::default(), Estimator::default());
+        for _ in 0..100 {
+            near.add(MILLISECOND);
+            far.add(250 * MILLISECOND);
+        }
+        assert_eq!(near.deadline(1_000 * MILLISECOND), PATIENCE);
+        let deadline = far.deadline(1_000 * MILLISECOND) / MILLISECOND;
+        assert!((260..270).contains(&deadline), "{deadline} ms");
+        assert_eq!(far.deadline(200 * MILLISECOND), 200 * MILLISECOND, "never beyond the timeout");
+    }
+
+    #[test]
+    fn quantiles_of_the_last_round_trips() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.quantiles(), None);
+        for i in 0..1_000 {
+            recent.add(i * 1_000);
+        }
+        let quantiles = recent.quantiles().unwrap();
+        assert_eq!((quantiles.min, quantiles.max), (744.0, 999.0));
+        assert_eq!((quantiles.p50, quantiles.p99), (871.0, 997.0));
+    }
+
+    #[test]
+    fn a_bucket_holds_its_upper_bound() {
+        let mut histogram = Histogram::default();
+        for nanos in [25_000, 25_001, 1_000_000_000, u32::MAX] {
+            histogram.add(nanos);
+        }
+        assert_eq!(histogram.counts[..2], [1, 1]);
+        assert_eq!(histogram.counts[15..], [1, 1]);
+    }
+}

@@ -1,0 +1,325 @@
+//! The BPF programs and their maps: what moves probes without userspace.
+//!
+//! - [`attach`]: programs on interfaces, and what is in their way.
+//! - [`memory`]: the memory-mapped arrays.
+//! - [`clock`]: the times that the kernel programs cannot know.
+//! - [`addresses`]: which addresses are this host's.
+//!
+//! Nothing is pinned. Programs and links live as long as the process, however it ends (on kernels
+//! without TCX, from 6.1 to 6.5, the TC filter stays behind a kill and is replaced at the next start).
+
+pub mod addresses;
+pub mod attach;
+pub mod clock;
+pub mod memory;
+
+use std::{collections::BTreeSet, io, net::SocketAddr};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{HashMap, MapError},
+    util::nr_cpus,
+};
+use probe_ebpf::{
+    frame::Address,
+    maps::{Arrivals, Config, Counter, Counters, MAX_SESSIONS, Session, Slot, name},
+};
+
+use attach::{Attachment, attach};
+use memory::{Array, SessionMemory};
+
+/// The kernel programs, as the build script made them.
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("LINKPROBE_OBJECTS"), "/linkprobe-bpf"));
+
+/// Why the datapath cannot be had, or cannot do what it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel refused the object.
+    #[error("cannot load the BPF programs: {0}{hint}", hint = privileges())]
+    Load(#[from] aya::EbpfError),
+    /// The kernel refused a program.
+    #[error("the kernel refused the BPF program `{program}`: {source}{hint}", hint = privileges())]
+    Verify {
+        /// Its name.
+        program: &'static str,
+        /// What the kernel said.
+        source: Box<aya::programs::ProgramError>,
+    },
+    /// A program cannot be attached.
+    #[error(transparent)]
+    Attach(#[from] attach::Error),
+    /// A map cannot be written.
+    #[error("cannot write the BPF map {map}: {source}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// What the kernel said.
+        source: MapError,
+    },
+    /// A map cannot be mapped into memory.
+    #[error("cannot map the BPF map {map} into memory: {source}")]
+    Memory {
+        /// Its name.
+        map: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The object lacks something: it was not built from the same source.
+    #[error("the BPF object has no `{0}`")]
+    Missing(&'static str),
+}
+
+fn privileges() -> &'static str {
+    // SAFETY: the call has no arguments and cannot fail.
+    if unsafe { libc::geteuid() } == 0 {
+        ""
+    } else {
+        "; this needs root, or the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    }
+}
+
+/// What the kernel programs are told when they are loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many sessions there is room for, SSID 0 not counted; at most 65,535.
+    pub sessions: u32,
+    /// Slots for each of them; a power of two.
+    pub slots: u32,
+    /// How many peers there is room for.
+    pub peers: u32,
+    /// UDP port of the Session-Reflector; 0 for none.
+    pub reflector_port: u16,
+    /// The first UDP port that sessions send from.
+    pub first_source_port: u16,
+    /// How many there are.
+    pub source_ports: u16,
+}
+
+/// Programs that are loaded, and attached to some interfaces.
+pub struct Datapath {
+    ebpf: Ebpf,
+    options: Options,
+    attachments: Vec<Attachment>,
+    config: Array<Config>,
+    sessions: Array<Session>,
+    slots: Array<Slot>,
+    arrivals: Array<Arrivals>,
+    counters: Array<Counters>,
+    local: BTreeSet<Address>,
+}
+
+impl Datapath {
+    /// Loads the programs, and attaches nothing yet.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, for want of privileges most of the time.
+    pub fn load(options: Options) -> Result<Self, Error> {
+        let sessions = (options.sessions + 1).min(MAX_SESSIONS);
+        let cpus = nr_cpus().map_or(1, |cpus| cpus as u32);
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(name::SESSIONS, sessions)
+            .map_max_entries(name::SLOTS, sessions * options.slots)
+            .map_max_entries(name::ARRIVALS, options.peers.max(1))
+            .map_max_entries(name::PEERS, options.peers.max(1))
+            .map_max_entries(name::COUNTERS, cpus)
+            .load(OBJECT)?;
+        let datapath_config = Array::<Config>::open(&mut ebpf, name::CONFIG)?;
+        attach::load(&mut ebpf)?;
+        let mut datapath = Self {
+            config: datapath_config,
+            sessions: Array::open(&mut ebpf, name::SESSIONS)?,
+            slots: Array::open(&mut ebpf, name::SLOTS)?,
+            arrivals: Array::open(&mut ebpf, name::ARRIVALS)?,
+            counters: Array::open(&mut ebpf, name::COUNTERS)?,
+            ebpf,
+            options,
+            attachments: Vec::new(),
+            local: BTreeSet::new(),
+        };
+        datapath.config.write(0, |config| Config {
+            slot_mask: options.slots - 1,
+            reflector_port: options.reflector_port,
+            first_source_port: options.first_source_port,
+            source_ports: options.source_ports,
+            generation: 1,
+            ..config
+        });
+        datapath.refresh_clock();
+        Ok(datapath)
+    }
+
+    /// Attaches both programs to an interface, in native mode where its driver has it.
+    ///
+    /// # Errors
+    /// Where there is no such interface, or another XDP program is on it.
+    pub async fn attach(&mut self, interface: &str) -> Result<&Attachment, Error> {
+        let attachment = attach(&mut self.ebpf, interface).await?;
+        self.attachments.push(attachment);
+        Ok(&self.attachments[self.attachments.len() - 1])
+    }
+
+    /// Looks whether the interfaces are still the ones that were attached to, and attaches to those
+    /// that were made anew under the same name. Returns what was done, for the log.
+    pub async fn reattach(&mut self) -> Vec<Result<String, Error>> {
+        let mut done = Vec::new();
+        for index in 0..self.attachments.len() {
+            let Some(interface) = self.attachments[index].replaced() else { continue };
+            done.push(match attach(&mut self.ebpf, &interface).await {
+                Ok(attachment) => {
+                    self.attachments[index] = attachment;
+                    Ok(interface)
+                }
+                Err(error) => Err(error.into()),
+            });
+        }
+        done
+    }
+
+    /// Where the programs are.
+    #[must_use]
+    pub fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    /// Tells the kernel programs the time of day and the quality of the clock. Wanted every second
+    /// or so, since the clock is being disciplined.
+    pub fn refresh_clock(&mut self) {
+        let realtime_offset = clock::realtime_offset();
+        let error_estimate = clock::error_estimate();
+        self.config.write(0, |config| Config { realtime_offset, error_estimate, ..config });
+    }
+
+    /// Tells the kernel programs which addresses are this host's. Returns whether they have changed.
+    ///
+    /// # Errors
+    /// Where they cannot be found out or written.
+    pub fn refresh_addresses(&mut self) -> Result<bool, Error> {
+        let addresses = addresses::local()
+            .map_err(|source| Error::Memory { map: name::LOCAL_ADDRESSES, source })?;
+        if addresses == self.local {
+            return Ok(false);
+        }
+        let mut map = self.hash::<u32>(name::LOCAL_ADDRESSES)?;
+        for gone in self.local.difference(&addresses) {
+            map.remove(&memory::Key(*gone)).ok();
+        }
+        for new in addresses.difference(&self.local) {
+            write(&mut map, name::LOCAL_ADDRESSES, *new, 1)?;
+        }
+        self.local = addresses;
+        self.next_generation();
+        Ok(true)
+    }
+
+    /// Tells the reflector which peer has which address; the number is the index of its
+    /// [`Datapath::arrivals`].
+    ///
+    /// # Errors
+    /// Where the map cannot be written.
+    pub fn set_peer(&mut self, address: Address, index: u32) -> Result<(), Error> {
+        let mut map = self.hash::<u32>(name::PEERS)?;
+        write(&mut map, name::PEERS, address, index)?;
+        self.arrivals.write(index as usize, |_| Arrivals::default());
+        self.next_generation();
+        Ok(())
+    }
+
+    /// Makes the reflector forget a peer's address.
+    ///
+    /// # Errors
+    /// Where the map is not there.
+    pub fn remove_peer(&mut self, address: Address) -> Result<(), Error> {
+        let mut map = self.hash::<u32>(name::PEERS)?;
+        map.remove(&memory::Key(address)).ok();
+        self.next_generation();
+        Ok(())
+    }
+
+    /// Probes of a peer that were reflected.
+    #[must_use]
+    pub fn arrivals(&self, index: u32) -> Arrivals {
+        self.arrivals.read(index as usize)
+    }
+
+    /// Starts a session from sequence number 0.
+    pub fn open_session(&mut self, ssid: u16, source_port: u16, reflector: SocketAddr) {
+        let session = Session {
+            peer: Address::from(reflector.ip()),
+            peer_port: reflector.port(),
+            source_port,
+            ..Session::default()
+        };
+        self.sessions.write(usize::from(ssid), |_| session);
+        let first = usize::from(ssid) * self.options.slots as usize;
+        for slot in first..first + self.options.slots as usize {
+            self.slots.write(slot, |_| Slot::default());
+        }
+        self.sessions.write(usize::from(ssid), |session| Session { active: 1, ..session });
+    }
+
+    /// Ends a session: its packets are no longer numbered, its replies no longer accepted.
+    pub fn close_session(&mut self, ssid: u16) {
+        self.sessions.write(usize::from(ssid), |session| Session { active: 0, ..session });
+    }
+
+    /// What the kernel remembers of a session.
+    #[must_use]
+    pub fn session(&self, ssid: u16) -> SessionMemory<'_> {
+        SessionMemory::new(&self.sessions, &self.slots, ssid, self.options.slots)
+    }
+
+    /// What it was loaded with.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// All counters, summed over the CPUs.
+    #[must_use]
+    pub fn counters(&self) -> Vec<(Counter, u64)> {
+        let cpus: Vec<Counters> = (0..self.counters.len()).map(|i| self.counters.read(i)).collect();
+        let sum = |counter: Counter| cpus.iter().map(|cpu| cpu.0[counter as usize]).sum();
+        Counter::ALL.iter().map(|counter| (*counter, sum(*counter))).collect()
+    }
+
+    /// The XDP program, for tests that run it on packets of their own.
+    ///
+    /// # Errors
+    /// Where the object lacks it.
+    pub fn ingress(&mut self) -> Result<&mut aya::programs::Xdp, Error> {
+        attach::ingress(&mut self.ebpf)
+    }
+
+    /// The TC program, for tests that run it on packets of their own.
+    ///
+    /// # Errors
+    /// Where the object lacks it.
+    pub fn egress(&mut self) -> Result<&mut aya::programs::SchedClassifier, Error> {
+        attach::egress(&mut self.ebpf)
+    }
+
+    fn next_generation(&mut self) {
+        self.config.write(0, |config| Config {
+            generation: config.generation.wrapping_add(1).max(1),
+            ..config
+        });
+    }
+
+    fn hash<V: aya::Pod>(
+        &mut self,
+        map: &'static str,
+    ) -> Result<HashMap<&mut aya::maps::MapData, memory::Key, V>, Error> {
+        let found = self.ebpf.map_mut(map).ok_or(Error::Missing(map))?;
+        HashMap::try_from(found).map_err(|source| Error::Map { map, source })
+    }
+}
+
+fn write(
+    map: &mut HashMap<&mut aya::maps::MapData, memory::Key, u32>,
+    name: &'static str,
+    key: Address,
+    value: u32,
+) -> Result<(), Error> {
+    map.insert(memory::Key(key), value, 0).map_err(|source| Error::Map { map: name, source })
+}

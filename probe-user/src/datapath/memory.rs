@@ -1,0 +1,161 @@
+//! The memory-mapped arrays: what kernel and agent share without a system call.
+
+use std::{
+    fs::File,
+    io,
+    marker::PhantomData,
+    mem::size_of,
+    os::fd::AsFd as _,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use aya::{Ebpf, maps::Map};
+use memmap2::{MmapOptions, MmapRaw};
+use probe_ebpf::{
+    frame::Address,
+    maps::{Session, Slot, SlotState},
+};
+
+use super::Error;
+use crate::{account, verdict::Nanos};
+
+/// A memory-mapped BPF array of `T`, which has no padding and for which all bits are valid.
+pub(super) struct Array<T> {
+    memory: MmapRaw,
+    length: usize,
+    elements: PhantomData<T>,
+}
+
+/// A type that the kernel and the agent may share in memory.
+///
+/// # Safety
+/// `repr(C)`, a size that is a multiple of eight, and valid for every pattern of bits.
+pub(super) unsafe trait Shared: Copy {}
+
+// SAFETY: all of them consist of integers only, and their sizes are asserted in `probe_ebpf::maps`.
+unsafe impl Shared for probe_ebpf::maps::Config {}
+// SAFETY: as above.
+unsafe impl Shared for Session {}
+// SAFETY: as above.
+unsafe impl Shared for Slot {}
+// SAFETY: as above.
+unsafe impl Shared for probe_ebpf::maps::Arrivals {}
+// SAFETY: as above.
+unsafe impl Shared for probe_ebpf::maps::Counters {}
+
+impl<T: Shared> Array<T> {
+    /// Maps the array with this name.
+    pub(super) fn open(ebpf: &mut Ebpf, map: &'static str) -> Result<Self, Error> {
+        let Some(Map::Array(data)) = ebpf.map_mut(map) else { return Err(Error::Missing(map)) };
+        let length = data.info().map_err(|source| Error::Map { map, source })?.max_entries() as usize;
+        let memory = File::from(
+            data.fd()
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|source| Error::Memory { map, source })?,
+        );
+        let memory = MmapOptions::new()
+            .len(length * size_of::<T>())
+            .map_raw(&memory)
+            .map_err(|source: io::Error| Error::Memory { map, source })?;
+        Ok(Self { memory, length, elements: PhantomData })
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// A copy of an element. The kernel may be writing it: single fields are whole, more is not said.
+    pub(super) fn read(&self, index: usize) -> T {
+        // SAFETY: `at` gives a valid, aligned pointer, and every pattern of bits is a `T`.
+        unsafe { self.at(index).read_volatile() }
+    }
+
+    /// Changes an element.
+    pub(super) fn write(&mut self, index: usize, change: impl FnOnce(T) -> T) {
+        let element = self.at(index);
+        // SAFETY: as in `read`; `&mut self` keeps other writers of this process out.
+        unsafe { element.write_volatile(change(element.read_volatile())) };
+    }
+
+    /// A pointer to an element; panics beyond the end, as a slice does.
+    fn at(&self, index: usize) -> *mut T {
+        assert!(index < self.length, "element {index} of {}", self.length);
+        // SAFETY: the mapping has `length` elements, and pages are aligned for all of them.
+        unsafe { self.memory.as_mut_ptr().cast::<T>().add(index) }
+    }
+}
+
+/// What the kernel remembers of one session.
+pub struct SessionMemory<'a> {
+    session: &'a Array<Session>,
+    slots: &'a Array<Slot>,
+    ssid: usize,
+    count: usize,
+}
+
+impl<'a> SessionMemory<'a> {
+    pub(super) const fn new(
+        session: &'a Array<Session>,
+        slots: &'a Array<Slot>,
+        ssid: u16,
+        count: u32,
+    ) -> Self {
+        Self { session, slots, ssid: ssid as usize, count: count as usize }
+    }
+
+    fn slot_at(&self, sequence: u32) -> *mut Slot {
+        self.slots.at(self.ssid * self.count + (sequence as usize & (self.count - 1)))
+    }
+
+    fn state(&self, sequence: u32) -> &AtomicU32 {
+        // SAFETY: the pointer is valid as long as the mapping, which `self` borrows, and `state` is
+        // aligned; the kernel writes it by atomic exchange.
+        unsafe { AtomicU32::from_ptr(&raw mut (*self.slot_at(sequence)).state) }
+    }
+}
+
+impl account::Memory for SessionMemory<'_> {
+    fn sent(&self) -> u32 {
+        // SAFETY: a valid, aligned pointer into the mapping; the kernel counts atomically.
+        let sent = unsafe { AtomicU32::from_ptr(&raw mut (*self.session.at(self.ssid)).sent) };
+        sent.load(Ordering::Acquire)
+    }
+
+    fn answered(&self) -> u64 {
+        self.session.read(self.ssid).answered
+    }
+
+    fn answered_at(&self) -> Nanos {
+        self.session.read(self.ssid).answered_at
+    }
+
+    fn slot(&self, sequence: u32) -> Slot {
+        // The state is published last, so it is read first.
+        let state = self.state(sequence).load(Ordering::Acquire);
+        // SAFETY: a valid, aligned pointer into the mapping; every pattern of bits is a slot.
+        let slot = unsafe { self.slot_at(sequence).read_volatile() };
+        Slot { state, ..slot }
+    }
+
+    fn close(&self, sequence: u32) -> bool {
+        // SAFETY: as in `slot`.
+        let held = unsafe { (&raw const (*self.slot_at(sequence)).sequence).read_volatile() };
+        if held != sequence {
+            // A later probe has taken the slot; this one can no longer be answered.
+            return true;
+        }
+        let (sent, lost) = (SlotState::Sent as u32, SlotState::Lost as u32);
+        let exchange =
+            self.state(sequence).compare_exchange(sent, lost, Ordering::AcqRel, Ordering::Acquire);
+        exchange.is_ok() || exchange == Err(lost)
+    }
+}
+
+/// An address as the key of a BPF hash.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+pub(super) struct Key(pub(super) Address);
+
+// SAFETY: `Address` consists of integers only, without padding.
+unsafe impl aya::Pod for Key {}
