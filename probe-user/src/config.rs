@@ -1,0 +1,207 @@
+//! The config file: TOML, read completely and checked before anything acts on it.
+//!
+//! - `error`: what is wrong with a file, by line and field.
+//! - `reader`: walks the TOML document and collects the errors.
+//! - `value`: durations, numbers, names.
+//! - `peer`: `[[peer]]` and its address.
+//! - `sections`: every other section.
+//! - `schema`: the same as a JSON Schema, for editors.
+//!
+//! A key that nothing reads is an error, and a section that is wrong does not hide what is wrong in
+//! the others: [`ConfigError`] lists all of it.
+
+mod error;
+mod peer;
+mod reader;
+mod schema;
+mod sections;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+pub use error::{ConfigError, Problem};
+pub use peer::{Host, PeerAddress, PeerConfig, ReflectorKind};
+pub use schema::schema;
+
+/// The port that STAMP was given by IANA (RFC 8762, section 4.1).
+pub const STAMP_PORT: u16 = 862;
+
+/// The most sessions, which is peers times flows: an SSID has 16 bits, and 0 names none
+/// (RFC 8972, section 3).
+pub const MAX_SESSIONS: usize = 65_535;
+
+/// The most probes that a health window holds.
+pub const MAX_WINDOW: u32 = 128;
+
+/// A config that was read and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Who we are.
+    pub node: NodeConfig,
+    /// How peers are probed.
+    pub probe: ProbeConfig,
+    /// When a path is called unhealthy, and when healthy again.
+    pub health: HealthConfig,
+    /// Whom we probe, in the order of the file.
+    pub peers: Vec<PeerConfig>,
+    /// The HTTP server.
+    pub web: WebConfig,
+}
+
+/// `[node]`: who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeConfig {
+    /// Name of this node.
+    pub name: String,
+    /// The region (data center) that it belongs to.
+    pub region: String,
+    /// The network interfaces that probes leave and enter by; at least one.
+    pub interfaces: Vec<String>,
+}
+
+/// `[probe]`: how peers are probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// Time between two probes of one flow; 1 ms to 60 s.
+    pub interval: Duration,
+    /// The latest time at which a probe is given up; 10 ms to 60 s.
+    pub timeout: Duration,
+    /// Flows for each peer; 1 to 64.
+    pub flows: u16,
+    /// Differentiated services code point of the probes; 0 to 63.
+    pub dscp: u8,
+    /// UDP port of our Session-Reflector, and that of peers whose address names none.
+    pub port: u16,
+}
+
+impl Default for ProbeConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_millis(100),
+            timeout: Duration::from_secs(1),
+            flows: 4,
+            dscp: 0,
+            port: STAMP_PORT,
+        }
+    }
+}
+
+/// `[health]`: when a path is called unhealthy, and when healthy again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthConfig {
+    /// How many of the latest probes a verdict looks at; 1 to [`MAX_WINDOW`].
+    pub window: u32,
+    /// So many lost probes in the window make a direction unhealthy; 1 to `window`.
+    pub unhealthy_losses: u32,
+    /// So many probes that pass make it healthy again; 1 to 10,000.
+    pub recovery_probes: u32,
+    /// The age at which evidence expires, and the verdict becomes unknown.
+    pub expiry: Duration,
+}
+
+/// Ready-made numbers for [`HealthConfig`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// Reacts to less loss, and lets go sooner.
+    Fast,
+    /// For most networks.
+    #[default]
+    Balanced,
+    /// For links that lose some packets on any day.
+    Calm,
+}
+
+impl Profile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Fast, Self::Balanced, Self::Calm];
+
+    /// The name in the config.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Balanced => "balanced",
+            Self::Calm => "calm",
+        }
+    }
+
+    /// The numbers that it stands for.
+    #[must_use]
+    pub const fn health(self) -> HealthConfig {
+        let (window, unhealthy_losses, recovery_probes, expiry) = match self {
+            Self::Fast => (40, 4, 40, 2),
+            Self::Balanced => (40, 5, 60, 3),
+            Self::Calm => (120, 12, 120, 5),
+        };
+        let expiry = Duration::from_secs(expiry);
+        HealthConfig { window, unhealthy_losses, recovery_probes, expiry }
+    }
+}
+
+impl Default for HealthConfig {
+    fn default() -> Self {
+        Profile::default().health()
+    }
+}
+
+/// `[web]`: the HTTP server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WebConfig {
+    /// The address and port that it listens on.
+    pub listen: SocketAddr,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9862)) }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or anything in it is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(source) => return Err(ConfigError::Unreadable { file, source }),
+        };
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text, &file),
+            Err(error) => Err(ConfigError::not_utf8(file, &bytes, error.valid_up_to())),
+        }
+    }
+
+    /// Checks the text of a file; `file_name` is only for the errors.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        sections::parse(text)
+            .map_err(|problems| ConfigError::Invalid { file: file_name.to_owned(), problems })
+    }
+
+    /// The fields whose new value a running agent cannot take over, and which therefore need a
+    /// restart. Empty where a reload is enough.
+    #[must_use]
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        [
+            ("node.name", self.node.name != new.node.name),
+            ("node.region", self.node.region != new.node.region),
+            ("node.interfaces", self.node.interfaces != new.node.interfaces),
+            ("probe.timeout", self.probe.timeout != new.probe.timeout),
+            ("probe.flows", self.probe.flows != new.probe.flows),
+            ("probe.port", self.probe.port != new.probe.port),
+            ("web.listen", self.web.listen != new.web.listen),
+        ]
+        .into_iter()
+        .filter_map(|(field, differs)| differs.then_some(field))
+        .collect()
+    }
+}

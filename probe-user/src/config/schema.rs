@@ -1,0 +1,188 @@
+//! The config as a JSON Schema, for editors that complete and check TOML.
+
+use serde_json::{Value, json};
+
+use super::value::{MAX_NAME, readable};
+use super::{HealthConfig, MAX_WINDOW, ProbeConfig, Profile, WebConfig};
+
+const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zA-Zµ]+\s*)+$";
+
+/// The JSON Schema (draft 2020-12) of the config file. What it cannot express, such as names that
+/// must differ, only [`super::Config::parse`] checks.
+#[must_use]
+pub fn schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "linkprobe config",
+        "type": "object",
+        "required": ["node"],
+        "additionalProperties": false,
+        "properties": {
+            "node": node(),
+            "probe": probe(),
+            "health": health(),
+            "peer": { "type": "array", "description": "Whom to probe.", "items": peer() },
+            "web": web(),
+        },
+    })
+}
+
+fn section(description: &str, required: &[&str], properties: &Value) -> Value {
+    json!({
+        "type": "object",
+        "description": description,
+        "required": required,
+        "additionalProperties": false,
+        "properties": properties,
+    })
+}
+
+fn name(description: &str) -> Value {
+    json!({
+        "type": "string",
+        "description": description,
+        "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        "maxLength": MAX_NAME,
+    })
+}
+
+fn node() -> Value {
+    let interfaces = json!({
+        "type": "array",
+        "description": "The network interfaces that probes leave and enter by.",
+        "items": { "type": "string", "pattern": r"^[^\s/:]+$", "maxLength": 15 },
+        "minItems": 1,
+        "uniqueItems": true,
+    });
+    section(
+        "Who this node is.",
+        &["name", "region", "interfaces"],
+        &json!({
+            "name": name("Name of this node."),
+            "region": name("The region (data center) that this node belongs to."),
+            "interfaces": interfaces,
+        }),
+    )
+}
+
+fn probe() -> Value {
+    let default = ProbeConfig::default();
+    section(
+        "How peers are probed.",
+        &[],
+        &json!({
+            "interval": {
+                "type": "string",
+                "description": "Time between two probes of one flow, 1ms to 60s.",
+                "pattern": DURATION,
+                "default": readable(default.interval),
+            },
+            "timeout": {
+                "type": "string",
+                "description": "The latest time at which a probe is given up, 10ms to 60s.",
+                "pattern": DURATION,
+                "default": readable(default.timeout),
+            },
+            "flows": {
+                "type": "integer",
+                "description": "Flows for each peer; each has a UDP source port of its own.",
+                "minimum": 1,
+                "maximum": 64,
+                "default": default.flows,
+            },
+            "dscp": {
+                "description": "Differentiated services code point of the probes: a number or a name such as \"ef\".",
+                "oneOf": [
+                    { "type": "integer", "minimum": 0, "maximum": 63 },
+                    { "type": "string" },
+                ],
+                "default": default.dscp,
+            },
+            "port": {
+                "type": "integer",
+                "description": "UDP port of this node's Session-Reflector, and of peers whose address names none.",
+                "minimum": 1,
+                "maximum": 65535,
+                "default": default.port,
+            },
+        }),
+    )
+}
+
+fn health() -> Value {
+    let default = HealthConfig::default();
+    let profiles = Profile::ALL.map(Profile::label);
+    section(
+        "When a path is called unhealthy, and when healthy again. Numbers given here override those of the profile.",
+        &[],
+        &json!({
+            "profile": {
+                "enum": profiles,
+                "description": "Ready-made numbers.",
+                "default": Profile::default().label(),
+            },
+            "window": {
+                "type": "integer",
+                "description": "How many of the latest probes a verdict looks at.",
+                "minimum": 1,
+                "maximum": MAX_WINDOW,
+                "default": default.window,
+            },
+            "unhealthy_losses": {
+                "type": "integer",
+                "description": "So many lost probes in the window make a direction unhealthy.",
+                "minimum": 1,
+                "maximum": MAX_WINDOW,
+                "default": default.unhealthy_losses,
+            },
+            "recovery_probes": {
+                "type": "integer",
+                "description": "So many probes that pass make it healthy again.",
+                "minimum": 1,
+                "maximum": 10_000,
+                "default": default.recovery_probes,
+            },
+            "expiry": {
+                "type": "string",
+                "description": "The age at which evidence expires and the verdict becomes unknown; at least probe.interval plus probe.timeout.",
+                "pattern": DURATION,
+                "default": readable(default.expiry),
+            },
+        }),
+    )
+}
+
+fn peer() -> Value {
+    section(
+        "A peer.",
+        &["name", "region", "address"],
+        &json!({
+            "name": name("Name of the peer; no two share one."),
+            "region": name("The region (data center) that the peer belongs to."),
+            "address": {
+                "type": "string",
+                "description": "IP, IPv4:port, [IPv6]:port, host name or host name:port of its Session-Reflector.",
+                "minLength": 1,
+            },
+            "reflector": {
+                "enum": ["stateful", "stateless"],
+                "description": "A stateless reflector copies our sequence numbers, so that loss has no direction.",
+                "default": "stateful",
+            },
+        }),
+    )
+}
+
+fn web() -> Value {
+    section(
+        "The HTTP server.",
+        &[],
+        &json!({
+            "listen": {
+                "type": "string",
+                "description": "The address and port that it listens on.",
+                "default": WebConfig::default().listen.to_string(),
+            },
+        }),
+    )
+}

@@ -1,0 +1,305 @@
+//! From the document to the [`Config`]: every section, and what must hold between them.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::Problem;
+use super::reader::{Placed, Reader, Section, suggestion};
+use super::value::{self, readable};
+use super::{
+    Config, HealthConfig, MAX_SESSIONS, MAX_WINDOW, NodeConfig, PeerAddress, PeerConfig,
+    ProbeConfig, Profile, WebConfig, peer,
+};
+
+/// The sections that this version knows.
+pub(super) const SECTIONS: [&str; 5] = ["node", "probe", "health", "peer", "web"];
+
+/// Reads a whole config.
+pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+    let reader = Reader::new(text);
+    let config = reader.document().and_then(|document| read(&reader, &document));
+    match config {
+        Some(config) if reader.count() == 0 => Ok(config),
+        _ => Err(reader.into_problems()),
+    }
+}
+
+fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Option<Config> {
+    unknown_sections(reader, document);
+    let node = node(section(reader, document, "node"));
+    let (probe, greater_offset) = probe(section(reader, document, "probe"));
+    let health = health(section(reader, document, "health"), &probe, greater_offset);
+    let web = web(section(reader, document, "web"));
+    let peers = peers(reader, document, &node, &probe);
+    Some(Config { node, probe, health, peers, web })
+}
+
+fn unknown_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
+    for (key, value) in document {
+        let name = key.get_ref().as_ref();
+        if SECTIONS.contains(&name) {
+            continue;
+        }
+        let message = match value.get_ref() {
+            DeValue::Table(_) | DeValue::Array(_) => format!(
+                "linkprobe {} does not know this section; {}\
+                 it knows [node], [probe], [health], [[peer]] and [web]",
+                env!("CARGO_PKG_VERSION"),
+                suggestion(name, &SECTIONS, ""),
+            ),
+            _ => {
+                "stands outside of every section; write it below a header such as [node]".to_owned()
+            }
+        };
+        reader.report(key.span().start, name, &message);
+    }
+}
+
+/// The table `[name]`, which may be absent.
+fn section<'a, 'i>(
+    reader: &'a Reader<'i>,
+    document: &'a DeTable<'i>,
+    name: &'static str,
+) -> Section<'a, 'i> {
+    match document.get(name) {
+        None => Section::absent(reader, name),
+        Some(value) if value.get_ref().is_table() => Section::new(reader, name, value),
+        Some(value) => {
+            let message = match value.get_ref() {
+                DeValue::Array(_) => {
+                    format!("is a list; write [{name}] with single brackets, once")
+                }
+                other => {
+                    let found = value::describe(other);
+                    format!("{found} is not a section; write the header [{name}], fields below it")
+                }
+            };
+            reader.report(value.span().start, name, &message);
+            Section::new(reader, name, value)
+        }
+    }
+}
+
+fn node(mut section: Section<'_, '_>) -> NodeConfig {
+    if section.is_absent() {
+        section.reader.report(
+            0,
+            "node",
+            "the section is missing; write [node] with name, region and interfaces",
+        );
+    }
+    let name = section.required("name", "\"ams1-gw1\"", value::name);
+    let region = section.required("region", "\"ams1\"", value::name);
+    let interfaces = section.required("interfaces", "[\"eth0\"]", Ok);
+    let interfaces = interfaces.map(|list| interface_list(&section, &list));
+    section.finish();
+    // Whatever is missing here has been reported, so the defaults are never used.
+    NodeConfig {
+        name: name.map(|name| name.value).unwrap_or_default(),
+        region: region.map(|region| region.value).unwrap_or_default(),
+        interfaces: interfaces.unwrap_or_default(),
+    }
+}
+
+fn interface_list(section: &Section<'_, '_>, list: &Placed<&DeValue<'_>>) -> Vec<String> {
+    let key = "interfaces";
+    let Some(items) = list.value.as_array() else {
+        let found = value::describe(list.value);
+        let message = format!("{found} is not a list; write one such as [\"eth0\"]");
+        section.report(list.offset, key, &message);
+        return Vec::new();
+    };
+    if items.is_empty() {
+        section.report(list.offset, key, "is empty; name at least one, such as [\"eth0\"]");
+    }
+    let mut names: Vec<String> = Vec::new();
+    for item in items {
+        match value::interface(item.get_ref()) {
+            Ok(name) if names.contains(&name) => {
+                let message = format!("{name:?} is named twice; take one of them out");
+                section.report(item.span().start, key, &message);
+            }
+            Ok(name) => names.push(name),
+            Err(message) => section.report(item.span().start, key, &message),
+        }
+    }
+    names
+}
+
+const INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(60));
+const TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
+const EXPIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
+
+/// The section, and where the greater of interval and timeout stands if it is given.
+fn probe(mut section: Section<'_, '_>) -> (ProbeConfig, Option<usize>) {
+    let default = ProbeConfig::default();
+    let interval = section
+        .optional("interval", |value| value::duration(value, INTERVAL.0..=INTERVAL.1, "100ms"));
+    let timeout =
+        section.optional("timeout", |value| value::duration(value, TIMEOUT.0..=TIMEOUT.1, "1s"));
+    let flows = section.optional("flows", |value| value::integer(value, 1..=64));
+    let dscp = section.optional("dscp", value::dscp);
+    let port = section.optional("port", |value| value::integer(value, 1..=u16::MAX));
+    section.finish();
+    let greater = interval.iter().chain(&timeout).max_by_key(|duration| duration.value);
+    let offset = greater.map(|duration| duration.offset);
+    let probe = ProbeConfig {
+        interval: interval.map_or(default.interval, |interval| interval.value),
+        timeout: timeout.map_or(default.timeout, |timeout| timeout.value),
+        flows: flows.map_or(default.flows, |flows| flows.value),
+        dscp: dscp.map_or(default.dscp, |dscp| dscp.value),
+        port: port.map_or(default.port, |port| port.value),
+    };
+    (probe, offset)
+}
+
+fn health(
+    mut section: Section<'_, '_>,
+    probe: &ProbeConfig,
+    greater_offset: Option<usize>,
+) -> HealthConfig {
+    let problems_before = section.reader.count();
+    let profile = section.optional("profile", profile);
+    let window = section.optional("window", |value| value::integer(value, 1..=MAX_WINDOW));
+    let losses =
+        section.optional("unhealthy_losses", |value| value::integer(value, 1..=MAX_WINDOW));
+    let recovery = section.optional("recovery_probes", |value| value::integer(value, 1..=10_000));
+    let expiry =
+        section.optional("expiry", |value| value::duration(value, EXPIRY.0..=EXPIRY.1, "3s"));
+
+    let chosen = profile.as_ref().map_or_else(Profile::default, |profile| profile.value);
+    let default = chosen.health();
+    let health = HealthConfig {
+        window: window.as_ref().map_or(default.window, |window| window.value),
+        unhealthy_losses: losses.as_ref().map_or(default.unhealthy_losses, |losses| losses.value),
+        recovery_probes: recovery.map_or(default.recovery_probes, |recovery| recovery.value),
+        expiry: expiry.as_ref().map_or(default.expiry, |expiry| expiry.value),
+    };
+    let origin = |given: bool| {
+        if given { String::new() } else { format!(" (of the profile {:?})", chosen.label()) }
+    };
+    // A field that was refused has no value to compare with.
+    let comparable = section.reader.count() == problems_before;
+    let place = losses.as_ref().or(window.as_ref()).map(|field| field.offset);
+    if let (true, Some(offset)) = (comparable && health.unhealthy_losses > health.window, place) {
+        let message = format!(
+            "{} lost probes{} cannot be among the last {}{}; write a number from 1 to {}, \
+             or a larger window",
+            health.unhealthy_losses,
+            origin(losses.is_some()),
+            health.window,
+            origin(window.is_some()),
+            health.window,
+        );
+        section.report(offset, "unhealthy_losses", &message);
+    }
+    let least = probe.interval + probe.timeout;
+    if comparable && health.expiry < least {
+        let offset = expiry.as_ref().map(|expiry| expiry.offset).or(greater_offset);
+        let message = format!(
+            "{}{} is less than probe.interval plus probe.timeout, so that verdicts would expire \
+             between two probes; set health.expiry to {} or more",
+            readable(health.expiry),
+            origin(expiry.is_some()),
+            readable(least),
+        );
+        section.report(offset.unwrap_or(section.offset), "expiry", &message);
+    }
+    section.finish();
+    health
+}
+
+fn profile(value: &DeValue<'_>) -> Result<Profile, String> {
+    Profile::ALL.into_iter().find(|profile| value.as_str() == Some(profile.label())).ok_or_else(
+        || {
+            let found = value::describe(value);
+            format!("{found} is not a profile; write \"fast\", \"balanced\" or \"calm\"")
+        },
+    )
+}
+
+fn web(mut section: Section<'_, '_>) -> WebConfig {
+    let listen = section.optional("listen", |value| {
+        let example = "\"127.0.0.1:9862\"";
+        let text = value::string(value, example)?;
+        text.parse::<SocketAddr>().map_err(|_| {
+            format!("{text:?} is not an address with a port; write one such as {example}")
+        })
+    });
+    section.finish();
+    listen.map_or_else(WebConfig::default, |listen| WebConfig { listen: listen.value })
+}
+
+fn peers<'i>(
+    reader: &Reader<'i>,
+    document: &DeTable<'i>,
+    node: &NodeConfig,
+    probe: &ProbeConfig,
+) -> Vec<PeerConfig> {
+    let Some(value) = document.get("peer") else { return Vec::new() };
+    let items: Vec<&Spanned<DeValue<'i>>> = match value.get_ref() {
+        DeValue::Array(items) => items.iter().collect(),
+        _ => Vec::new(),
+    };
+    if items.iter().any(|item| !item.get_ref().is_table()) || !value.get_ref().is_array() {
+        let message = "is not a list of tables; write [[peer]], with double brackets, above each";
+        reader.report(value.span().start, "peer", message);
+        return Vec::new();
+    }
+    let mut peers = Vec::with_capacity(items.len());
+    let mut taken = Taken::default();
+    for (index, item) in items.into_iter().enumerate() {
+        let mut section = Section::new(reader, "peer", item);
+        let sessions = (index + 1) * usize::from(probe.flows);
+        if sessions > MAX_SESSIONS && sessions - usize::from(probe.flows) <= MAX_SESSIONS {
+            let message = format!(
+                "this peer is number {} with {} flows each, but there can be {MAX_SESSIONS} \
+                 sessions (peers times flows); take peers out or lower probe.flows",
+                index + 1,
+                probe.flows,
+            );
+            reader.report(section.offset, "peer", &message);
+        }
+        if let Some(peer) = peer::read(&mut section, probe.port) {
+            if peer.name == node.name {
+                let message =
+                    format!("{:?} is this node itself (node.name); take the peer out", peer.name);
+                section.report(section.place("name"), "name", &message);
+            }
+            taken.take(&section, &peer);
+            peers.push(peer);
+        }
+        section.finish();
+    }
+    peers
+}
+
+/// What no two peers may share, and the place of the first that has it.
+#[derive(Default)]
+struct Taken {
+    names: HashMap<String, usize>,
+    addresses: HashMap<PeerAddress, usize>,
+}
+
+impl Taken {
+    fn take(&mut self, section: &Section<'_, '_>, peer: &PeerConfig) {
+        if let Some(first) = self.names.insert(peer.name.clone(), section.place("name")) {
+            let line = section.reader.line(first);
+            let message = format!("{:?} is taken by line {line}; names must differ", peer.name);
+            section.report(section.place("name"), "name", &message);
+        }
+        let place = section.place("address");
+        if let Some(first) = self.addresses.insert(peer.address.clone(), place) {
+            let line = section.reader.line(first);
+            let message = format!(
+                "{} is the address of the peer in line {line} too; give each peer its own",
+                peer.address
+            );
+            section.report(place, "address", &message);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What a config may say, and what it then means.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::{
+    Config, HealthConfig, Host, NodeConfig, PeerAddress, PeerConfig, ProbeConfig, ReflectorKind,
+    WebConfig, schema,
+};
+use super::{NODE, accepted};
+
+const EXAMPLE: &str = include_str!("../../../../deploy/linkprobe.toml");
+
+#[test]
+fn the_least_config_has_the_defaults_of_the_documentation() {
+    let expected = Config {
+        node: NodeConfig {
+            name: "ams1".to_owned(),
+            region: "ams".to_owned(),
+            interfaces: vec!["eth0".to_owned()],
+        },
+        probe: ProbeConfig {
+            interval: Duration::from_millis(100),
+            timeout: Duration::from_secs(1),
+            flows: 4,
+            dscp: 0,
+            port: 862,
+        },
+        health: HealthConfig {
+            window: 40,
+            unhealthy_losses: 5,
+            recovery_probes: 60,
+            expiry: Duration::from_secs(3),
+        },
+        peers: Vec::new(),
+        web: WebConfig { listen: SocketAddr::from(([127, 0, 0, 1], 9862)) },
+    };
+    assert_eq!(accepted(""), expected);
+}
+
+#[test]
+fn every_field_reaches_its_place() {
+    let config = accepted(
+        r#"
+        [probe]
+        interval = "20ms"
+        timeout = "500ms"
+        flows = 16
+        dscp = "EF"
+        port = 5000
+
+        [health]
+        profile = "calm"
+        window = 100
+        unhealthy_losses = 0x0a
+        recovery_probes = 1_000
+        expiry = "1m 30s"
+
+        [[peer]]
+        name = "nyc1"
+        region = "nyc"
+        address = "192.0.2.1"
+
+        [[peer]]
+        name = "fra1"
+        region = "fra"
+        address = "Gw.Example.NET:7000"
+        reflector = "stateless"
+
+        [web]
+        listen = "[::]:80"
+        "#,
+    );
+    let probe = ProbeConfig {
+        interval: Duration::from_millis(20),
+        timeout: Duration::from_millis(500),
+        flows: 16,
+        dscp: 46,
+        port: 5000,
+    };
+    let health = HealthConfig {
+        window: 100,
+        unhealthy_losses: 10,
+        recovery_probes: 1000,
+        expiry: Duration::from_secs(90),
+    };
+    let peers = [
+        PeerConfig {
+            name: "nyc1".to_owned(),
+            region: "nyc".to_owned(),
+            address: PeerAddress { host: Host::Ip([192, 0, 2, 1].into()), port: 5000 },
+            reflector: ReflectorKind::Stateful,
+        },
+        PeerConfig {
+            name: "fra1".to_owned(),
+            region: "fra".to_owned(),
+            address: PeerAddress { host: Host::Name("gw.example.net".to_owned()), port: 7000 },
+            reflector: ReflectorKind::Stateless,
+        },
+    ];
+    assert_eq!(config.probe, probe);
+    assert_eq!(config.health, health);
+    assert_eq!(config.peers, peers);
+    assert_eq!(config.web.listen, "[::]:80".parse().unwrap());
+}
+
+#[test]
+fn profiles_set_what_is_not_given() {
+    let health = |text: &str| accepted(&format!("[health]\n{text}\n")).health;
+    let numbers = |config: HealthConfig| {
+        (config.window, config.unhealthy_losses, config.recovery_probes, config.expiry.as_secs())
+    };
+    assert_eq!(numbers(health("")), (40, 5, 60, 3));
+    assert_eq!(numbers(health("profile = 'balanced'")), (40, 5, 60, 3));
+    assert_eq!(numbers(health("profile = 'fast'")), (40, 4, 40, 2));
+    assert_eq!(numbers(health("profile = 'calm'")), (120, 12, 120, 5));
+    assert_eq!(numbers(health("profile = 'calm'\nrecovery_probes = 7")), (120, 12, 7, 5));
+    assert_eq!(numbers(health("window = 5")), (5, 5, 60, 3));
+}
+
+#[test]
+fn limits_are_inside() {
+    let config = accepted("[probe]\ninterval = '1ms'\ntimeout = '10ms'\nflows = 1\ndscp = 63\n");
+    assert_eq!((config.probe.flows, config.probe.dscp), (1, 63));
+    let config = accepted(
+        "[probe]\ninterval = '60s'\ntimeout = '60s'\nflows = 64\nport = 65535\n\
+         [health]\nwindow = 128\nunhealthy_losses = 128\nrecovery_probes = 10000\nexpiry = '2m'\n",
+    );
+    assert_eq!((config.probe.flows, config.probe.port), (64, 65535));
+}
+
+#[test]
+fn line_ends_and_marks_of_other_systems_do_no_harm() {
+    let text = format!("\u{feff}{NODE}").replace('\n', "\r\n");
+    assert_eq!(Config::parse(&text, "f.toml").unwrap(), accepted(""));
+}
+
+#[test]
+fn the_example_states_the_defaults() {
+    let config = Config::parse(EXAMPLE, "deploy/linkprobe.toml").unwrap();
+    let uncommented: String = EXAMPLE
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(field) if field.contains(" = ") && !field.starts_with(' ') => field,
+            _ => line,
+        })
+        .fold(String::new(), |text, line| text + line + "\n");
+    assert_ne!(uncommented, EXAMPLE);
+    assert_eq!(Config::parse(&uncommented, "all fields").unwrap(), config);
+    assert_eq!(config.health, HealthConfig::default());
+    assert_eq!(config.probe, ProbeConfig::default());
+    assert_eq!(config.web, WebConfig::default());
+
+    // Every field of the schema is in it.
+    let schema = schema();
+    for (section, definition) in schema["properties"].as_object().unwrap() {
+        for field in fields(definition) {
+            let line = format!("\n{field} = ");
+            assert!(uncommented.contains(&line), "{section}.{field} is not in the example");
+        }
+    }
+}
+
+/// The fields of a section in the schema.
+fn fields(definition: &Value) -> BTreeSet<String> {
+    let table = definition.get("items").unwrap_or(definition);
+    table["properties"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn the_schema_knows_the_fields_that_the_parser_knows() {
+    let schema = schema();
+    for (section, definition) in schema["properties"].as_object().unwrap() {
+        let header = if section == "peer" { "[[peer]]".to_owned() } else { format!("[{section}]") };
+        let text = format!("{header}\nnothing_like_it = 1\n");
+        let error = Config::parse(&text, "f.toml").unwrap_err().to_string();
+        let (_, known) = error
+            .lines()
+            .find_map(|line| line.split_once("is not a field of this section; it has "))
+            .unwrap_or_else(|| panic!("{error}"));
+        let known: BTreeSet<String> = known.split(", ").map(str::to_owned).collect();
+        assert_eq!(known, fields(definition), "[{section}]");
+    }
+}
+
+#[test]
+fn only_what_a_running_agent_cannot_take_over_needs_a_restart() {
+    let old = accepted("");
+    let reloadable = accepted(
+        "[probe]\ninterval = '20ms'\ndscp = 46\n[health]\nprofile = 'calm'\n\
+         [[peer]]\nname = 'a'\nregion = 'r'\naddress = '192.0.2.1'\n",
+    );
+    assert_eq!(old.needs_restart(&reloadable), Vec::<&str>::new());
+
+    let other = Config::parse(
+        "[node]\nname = 'x'\nregion = 'y'\ninterfaces = ['z']\n\
+         [probe]\nflows = 5\ntimeout = '2s'\nport = 863\n[web]\nlisten = '127.0.0.1:1'\n",
+        "f.toml",
+    )
+    .unwrap();
+    let all = [
+        "node.name",
+        "node.region",
+        "node.interfaces",
+        "probe.timeout",
+        "probe.flows",
+        "probe.port",
+        "web.listen",
+    ];
+    assert_eq!(old.needs_restart(&other), all);
+}
