@@ -83,6 +83,12 @@ pub struct Attachment {
 }
 
 impl Attachment {
+    /// Whether the interface that was attached to is no longer there.
+    #[must_use]
+    pub fn lost(&self) -> bool {
+        index_of(&self.interface).ok() != Some(self.index)
+    }
+
     /// The interface's name, if the interface that has it now is not the one that was attached to.
     #[must_use]
     pub fn replaced(&self) -> Option<String> {

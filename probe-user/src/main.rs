@@ -1,0 +1,179 @@
+//! `linkprobe`: the command line.
+
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use probe_user::{agent, client, config::Config};
+use tracing_subscriber::EnvFilter;
+
+/// Watches the links between data centers from inside the kernel, and says per direction whether each
+/// path is usable.
+#[derive(Debug, Parser)]
+#[command(name = "linkprobe", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    log: Log,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Logging (to standard error)")]
+struct Log {
+    /// Text is for people, JSON for machines
+    #[arg(long = "log.format", global = true, value_enum, default_value_t = LogFormat::Text)]
+    format: LogFormat,
+    /// Least level that is logged: error, warn, info, debug or trace
+    #[arg(long = "log.level", global = true, default_value = "info")]
+    level: EnvFilter,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent: probes, reflector, verdicts, HTTP (needs root or CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON)
+    Run {
+        /// The config file; SIGHUP reads it again
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Run only a Session-Reflector (RFC 8762); needs the same privileges
+    Reflect {
+        /// Interface to reflect on; may be given several times
+        #[arg(short, long = "interface", value_name = "IFACE", required = true, num_args = 1..)]
+        interfaces: Vec<String>,
+        /// UDP port of the reflector
+        #[arg(long, default_value_t = 862, value_parser = clap::value_parser!(u16).range(1..))]
+        port: u16,
+    },
+    /// Show the paths of a running agent
+    Status {
+        #[command(flatten)]
+        agent: AgentUrl,
+        /// Print the document of /api/v1/paths instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check the paths of a running agent, as a monitoring plugin: exit code 0 ok, 1 degraded,
+    /// 2 unhealthy, 3 unknown
+    Check {
+        #[command(flatten)]
+        agent: AgentUrl,
+        /// Only the path to this peer
+        #[arg(long, value_name = "PEER", conflicts_with = "region")]
+        path: Option<String>,
+        /// Only the paths to this region
+        #[arg(long, value_name = "REGION")]
+        region: Option<String>,
+    },
+    /// Look at config files
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Args)]
+struct AgentUrl {
+    /// Where the agent listens ([web] listen)
+    #[arg(long, default_value = client::DEFAULT_URL)]
+    url: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check a config file and say what is wrong with it
+    Check {
+        /// The config file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Print the JSON schema of config files
+    Schema,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    set_up_logging(cli.log);
+    match execute(cli.command) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("linkprobe: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run { config: file } => {
+            let config = Config::load(&file)?;
+            runtime()?.block_on(agent::run(file, config))?;
+        }
+        Command::Reflect { interfaces, port } => {
+            runtime()?.block_on(agent::reflect::run(&interfaces, port))?;
+        }
+        Command::Status { agent, json } => {
+            let paths = client::fetch_paths(&agent.url)?;
+            let text = if json {
+                serde_json::to_string_pretty(&paths)? + "\n"
+            } else {
+                client::status_table(&paths)
+            };
+            print(&text)?;
+        }
+        Command::Check { agent, path, region } => {
+            let (code, line) = client::check_agent(&agent.url, path.as_deref(), region.as_deref());
+            print(&format!("{line}\n"))?;
+            return Ok(ExitCode::from(code));
+        }
+        Command::Config { command: ConfigCommand::Check { file } } => {
+            let config = Config::load(&file)?;
+            let (peers, flows) = (config.peers.len(), config.probe.flows);
+            print(&format!("{}: good: {peers} peers, {flows} flows each\n", file.display()))?;
+        }
+        Command::Config { command: ConfigCommand::Schema } => {
+            print(&(serde_json::to_string_pretty(&probe_user::config::schema())? + "\n"))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")
+}
+
+fn set_up_logging(log: Log) {
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(log.level).with_writer(io::stderr).with_target(false);
+    match log.format {
+        LogFormat::Text => subscriber.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+}
+
+fn print(text: &str) -> Result<()> {
+    Ok(io::stdout().lock().write_all(text.as_bytes())?)
+}
+
+/// Whether the reader of our output has gone, as `head` does: no error.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,160 @@
+//! The thread that sends probes when they are due.
+//!
+//! One thread serves all flows. Each flow has its own phase and a little jitter on top, so that probes
+//! never leave in lock step; whatever is due at the same moment leaves in one `sendmmsg`. Userspace
+//! sends templates only: number and time are written by the TC program as the packet leaves, and a
+//! template that does not leave is not sent.
+//!
+//! - [`schedule`]: which flow is due when.
+//! - [`sockets`]: one UDP port for each flow of a path.
+
+pub mod schedule;
+pub mod sockets;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use schedule::Schedule;
+use sockets::Sockets;
+
+use crate::{datapath::clock, verdict::Nanos};
+
+/// One session that is to be probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its SSID.
+    pub ssid: u16,
+    /// Which flow of its path it is: the index of its source port.
+    pub flow: u16,
+    /// Where its reflector is.
+    pub reflector: SocketAddr,
+}
+
+/// How many probes each session was to send, by SSID. What the kernel has not numbered of them was
+/// not sent.
+#[derive(Clone, Debug)]
+pub struct Attempts(Arc<[AtomicU32]>);
+
+impl Attempts {
+    /// Attempts of sessions with SSIDs below `sessions`.
+    #[must_use]
+    pub fn new(sessions: usize) -> Self {
+        Self((0..sessions).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    /// The attempts of one session; wraps.
+    #[must_use]
+    pub fn of(&self, ssid: u16) -> u32 {
+        self.0[usize::from(ssid)].load(Ordering::Acquire)
+    }
+
+    /// Starts again from 0, for a new session under an old SSID.
+    pub fn reset(&self, ssid: u16) {
+        self.0[usize::from(ssid)].store(0, Ordering::Release);
+    }
+
+    fn add(&self, ssid: u16) {
+        self.0[usize::from(ssid)].fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+enum Command {
+    Targets(Vec<Target>),
+    Interval(Nanos),
+    Dscp(u8),
+}
+
+/// The sending thread; it ends when this is dropped.
+pub struct Sender {
+    commands: Option<mpsc::Sender<Command>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Sender {
+    /// Starts the thread, with nothing to send yet.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(sockets: Sockets, interval: Nanos, attempts: Attempts) -> io::Result<Self> {
+        let (commands, received) = mpsc::channel();
+        let thread = thread::Builder::new().name("sender".to_owned()).spawn(move || {
+            let schedule = Schedule::new(interval, clock::monotonic());
+            Loop { sockets, schedule, attempts, received }.run();
+        })?;
+        Ok(Self { commands: Some(commands), thread: Some(thread) })
+    }
+
+    /// Sends to these from now on. Those that were targets before keep their pace.
+    pub fn set_targets(&self, targets: Vec<Target>) {
+        self.command(Command::Targets(targets));
+    }
+
+    /// Sends at another interval from now on, in nanoseconds.
+    pub fn set_interval(&self, interval: Nanos) {
+        self.command(Command::Interval(interval));
+    }
+
+    /// Marks probes with another DSCP (RFC 2474) from now on.
+    pub fn set_dscp(&self, dscp: u8) {
+        self.command(Command::Dscp(dscp));
+    }
+
+    fn command(&self, command: Command) {
+        // The thread ends only after the channel has been closed.
+        if let Some(commands) = &self.commands {
+            commands.send(command).ok();
+        }
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().ok();
+        }
+    }
+}
+
+struct Loop {
+    sockets: Sockets,
+    schedule: Schedule,
+    attempts: Attempts,
+    received: mpsc::Receiver<Command>,
+}
+
+impl Loop {
+    fn run(&mut self) {
+        let mut due = Vec::new();
+        loop {
+            let now = clock::monotonic();
+            self.schedule.take_due(now, &mut due);
+            self.sockets.send(&due, |ssid| self.attempts.add(ssid));
+            let wait = self.schedule.next_due().map_or(Duration::from_secs(3600), |at| {
+                Duration::from_nanos(at.saturating_sub(clock::monotonic()))
+            });
+            match self.received.recv_timeout(wait) {
+                Ok(Command::Targets(targets)) => {
+                    self.schedule.set_targets(&targets, clock::monotonic());
+                }
+                Ok(Command::Interval(interval)) => self.schedule.set_interval(interval),
+                Ok(Command::Dscp(dscp)) => {
+                    if let Err(error) = self.sockets.set_dscp(dscp) {
+                        tracing::warn!(%error, dscp, "cannot set the DSCP of probes");
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Which flow is due when. Pure: time is an argument, and so is the seed of the jitter.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+};
+
+use super::Target;
+use crate::verdict::Nanos;
+
+/// The part of an interval by which a probe may leave early or late: one tenth to either side.
+const JITTER: u64 = 10;
+
+/// The flows and their times.
+#[derive(Debug)]
+pub struct Schedule {
+    interval: Nanos,
+    random: Random,
+    flows: Vec<Flow>,
+    /// When each flow is due next, by its index in `flows`.
+    queue: BinaryHeap<Reverse<(Nanos, usize)>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flow {
+    target: Target,
+    /// When its next probe would be due without jitter.
+    nominal: Nanos,
+}
+
+impl Schedule {
+    /// A schedule without flows.
+    #[must_use]
+    pub fn new(interval: Nanos, seed: u64) -> Self {
+        Self { interval, random: Random(seed), flows: Vec::new(), queue: BinaryHeap::new() }
+    }
+
+    /// Replaces the flows. Those that stay keep their phase; new ones get one at random, so that the
+    /// probes of all flows are spread over the interval.
+    pub fn set_targets(&mut self, targets: &[Target], now: Nanos) {
+        let old: HashMap<u16, Flow> =
+            self.flows.iter().map(|flow| (flow.target.ssid, *flow)).collect();
+        self.flows = targets
+            .iter()
+            .map(|target| match old.get(&target.ssid) {
+                Some(flow) if flow.target == *target => *flow,
+                _ => Flow { target: *target, nominal: now + self.random.below(self.interval) },
+            })
+            .collect();
+        self.queue = (0..self.flows.len()).map(|index| Reverse((self.due(index), index))).collect();
+    }
+
+    /// Probes of one flow are this far apart from now on.
+    pub const fn set_interval(&mut self, interval: Nanos) {
+        self.interval = interval;
+    }
+
+    /// When the next flow is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Nanos> {
+        self.queue.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// Empties `targets` and fills it with the flows that are due. Whoever comes late finds each flow
+    /// once: what was missed meanwhile is not made up for, for a burst would measure itself.
+    pub fn take_due(&mut self, now: Nanos, targets: &mut Vec<Target>) {
+        targets.clear();
+        while let Some(Reverse((due, index))) = self.queue.peek().copied() {
+            if due > now {
+                break;
+            }
+            self.queue.pop();
+            let interval = self.interval;
+            let flow = &mut self.flows[index];
+            targets.push(flow.target);
+            flow.nominal += interval;
+            if flow.nominal + interval < now {
+                flow.nominal = now + self.random.below(interval);
+            }
+            let due = self.due(index);
+            self.queue.push(Reverse((due, index)));
+        }
+    }
+
+    fn due(&mut self, index: usize) -> Nanos {
+        let span = self.interval / JITTER;
+        self.flows[index].nominal + self.random.below(2 * span + 1) - span.min(self.flows[index].nominal)
+    }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, 2014): enough for jitter.
+#[derive(Debug)]
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        ((u128::from(mixed) * u128::from(bound.max(1))) >> 64) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{MILLISECOND, SECOND};
+
+    fn targets(count: u16) -> Vec<Target> {
+        let reflector = "192.0.2.1:862".parse().unwrap();
+        (1..=count).map(|ssid| Target { ssid, flow: 0, reflector }).collect()
+    }
+
+    /// Runs a schedule in steps of a millisecond, and returns who was due in each.
+    fn run(schedule: &mut Schedule, from: Nanos, to: Nanos) -> Vec<(Nanos, Vec<u16>)> {
+        let mut due = Vec::new();
+        (from..to)
+            .step_by(MILLISECOND as usize)
+            .map(|now| {
+                schedule.take_due(now, &mut due);
+                (now, due.iter().map(|target| target.ssid).collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_flow_keeps_its_pace_and_all_are_spread() {
+        let mut schedule = Schedule::new(100 * MILLISECOND, 7);
+        schedule.set_targets(&targets(400), SECOND);
+        let steps = run(&mut schedule, SECOND, 11 * SECOND);
+        for ssid in 1..=400 {
+            let sent = steps.iter().filter(|(_, due)| due.contains(&ssid)).count();
+            assert!((99..=101).contains(&sent), "{sent} probes of flow {ssid} in 10 s");
+        }
+        let most = steps.iter().map(|(_, due)| due.len()).max().unwrap();
+        assert!(most <= 20, "{most} of 400 flows left in the same of 100 ms");
+    }
+
+    #[test]
+    fn two_probes_of_a_flow_are_never_much_closer_than_the_interval() {
+        let mut schedule = Schedule::new(100 * MILLISECOND, 7);
+        schedule.set_targets(&targets(1), 0);
+        let at: Vec<Nanos> = run(&mut schedule, 0, 60 * SECOND)
+            .into_iter()
+            .filter(|(_, due)| !due.is_empty())
+            .map(|(now, _)| now)
+            .collect();
+        for pair in at.windows(2) {
+            let gap = (pair[1] - pair[0]) / MILLISECOND;
+            assert!((79..=121).contains(&gap), "{gap} ms apart");
+        }
+    }
+
+    #[test]
+    fn what_was_missed_is_not_made_up_for() {
+        let mut schedule = Schedule::new(100 * MILLISECOND, 7);
+        schedule.set_targets(&targets(4), 0);
+        run(&mut schedule, 0, SECOND);
+        let mut due = Vec::new();
+        schedule.take_due(3 * SECOND, &mut due);
+        assert_eq!(due.len(), 4, "each flow once, after 2 s away");
+        assert!(schedule.next_due().unwrap() >= 3 * SECOND - 10 * MILLISECOND);
+    }
+
+    #[test]
+    fn flows_that_stay_keep_their_phase() {
+        let mut schedule = Schedule::new(100 * MILLISECOND, 7);
+        schedule.set_targets(&targets(1), 0);
+        let nominal = schedule.flows[0].nominal;
+        schedule.set_targets(&targets(3), 50 * MILLISECOND);
+        assert_eq!(schedule.flows[0].nominal, nominal);
+        assert_eq!(schedule.flows.len(), 3);
+    }
+}
