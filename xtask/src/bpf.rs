@@ -5,7 +5,6 @@
 
 use std::{
     env,
-    ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -15,13 +14,14 @@ use anyhow::{Context as _, Result, bail};
 /// The target of the BPF programs. Big-endian hosts are not supported.
 pub const TARGET: &str = "bpfel-unknown-none";
 
-/// Where Debian puts the shared libraries of LLVM, which bpf-linker opens at run time.
-const DEBIAN_LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
+/// The nightly that is used where Debian's compiler is not installed. Pinned to one with LLVM 22: what a
+/// later LLVM writes, bpf-linker 0.10.3 cannot read.
+pub const NIGHTLY: &str = "nightly-2026-05-20";
 
 /// A compiler that can build for [`TARGET`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Toolchain {
-    /// A rustup nightly with the sources of `core`, which it builds itself.
+    /// rustup's [`NIGHTLY`] with the sources of `core`, which it builds itself.
     Nightly,
     /// Debian's compiler with its prebuilt `core` (packages `rustc-web`, `cargo-web`,
     /// `libstd-rust-web-dev-bpf`).
@@ -37,13 +37,18 @@ impl Toolchain {
         {
             return Some(Self::Debian);
         }
-        let sysroot =
-            Command::new("rustc").args(["+nightly", "--print", "sysroot"]).output().ok()?;
-        let sysroot = String::from_utf8(sysroot.stdout).ok()?;
-        Path::new(sysroot.trim())
+        nightly_sysroot()?
             .join("lib/rustlib/src/rust/library/core/Cargo.toml")
             .is_file()
             .then_some(Self::Nightly)
+    }
+
+    /// Where the shared library of this compiler's LLVM is, which bpf-linker opens at run time.
+    fn libraries(&self) -> Option<PathBuf> {
+        match self {
+            Self::Nightly => Some(nightly_sysroot()?.join("lib")),
+            Self::Debian => Some(format!("/usr/lib/{}-linux-gnu", env::consts::ARCH).into()),
+        }
     }
 
     /// A cargo of this toolchain, free of what an outer cargo has put into the environment.
@@ -51,7 +56,7 @@ impl Toolchain {
         let mut command = match self {
             Self::Nightly => {
                 let mut command = Command::new("rustup");
-                command.args(["run", "nightly", "cargo"]);
+                command.args(["run", NIGHTLY, "cargo"]);
                 command
             }
             Self::Debian => {
@@ -72,13 +77,25 @@ impl Toolchain {
     }
 }
 
+/// Where rustup has [`NIGHTLY`], if it has it.
+fn nightly_sysroot() -> Option<PathBuf> {
+    let rustc = Command::new("rustc")
+        .args([&format!("+{NIGHTLY}"), "--print", "sysroot"])
+        // To look is not to install.
+        .env("RUSTUP_AUTO_INSTALL", "0")
+        .output()
+        .ok()?;
+    let sysroot = String::from_utf8(rustc.stdout).ok()?;
+    rustc.status.success().then(|| PathBuf::from(sysroot.trim()))
+}
+
 /// The linker for BPF, if it is installed: in the `PATH` or in cargo's own directory.
 #[must_use]
 pub fn linker() -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| {
-        env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"))
-    });
+    let cargo_home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
     env::split_paths(&path)
         .chain(cargo_home.map(|home| home.join("bin")))
         .map(|directory| directory.join("bpf-linker"))
@@ -105,11 +122,11 @@ pub fn build(root: &Path, out: &Path) -> Result<PathBuf> {
         &format!("-Clinker={}", linker.display()),
     ]
     .join("\x1f");
-    let mut libraries = OsString::from(DEBIAN_LIBRARIES);
-    if let Some(others) = env::var_os("LD_LIBRARY_PATH") {
-        libraries.push(":");
-        libraries.push(others);
-    }
+    let others = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    // An empty entry would mean the current directory.
+    let others = env::split_paths(&others).filter(|path| !path.as_os_str().is_empty());
+    let libraries = env::join_paths(toolchain.libraries().into_iter().chain(others))
+        .context("LD_LIBRARY_PATH cannot be extended")?;
 
     let target_directory = out.join("bpf");
     let mut cargo = toolchain.cargo();

@@ -1,1 +1,83 @@
-fn main(){}
+//! `cargo xtask`: everything that is typed at a shell in this repository.
+//!
+//! - [`setup`]: finds or installs what the others need.
+//! - [`build`]: the release agent, one file.
+//! - [`demo`]: an incident in network namespaces, and how it heals.
+//! - [`test`]: formatting, lints, documentation and all tests.
+//! - [`host`]: what this host is, and how to become root on it.
+//! - [`process`]: starts other programs, and says which one failed.
+//!
+//! All but the programs that need root run as the user who types the command.
+
+mod build;
+mod demo;
+mod host;
+mod process;
+mod setup;
+mod test;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use setup::Purpose;
+
+/// Sets up, builds, shows and tests linkprobe.
+///
+/// Each command first installs what it needs and does not find, and says so. Builds run as you; only
+/// what has to is run as root, through sudo if you are not root.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what is missing: the BPF compiler and linker, ip, rustfmt, clippy, Prometheus.
+    ///
+    /// Says what is there and what it installs; takes no time if there is nothing to do. The other
+    /// commands call it, each for its own purpose.
+    Setup {
+        /// What to set up for; each purpose includes those before it.
+        #[arg(long = "for", value_enum, default_value_t = Purpose::Test)]
+        purpose: Purpose,
+    },
+    /// Build the release agent, `target/release/linkprobe`, with the BPF programs inside.
+    Build,
+    /// Show three regions, an incident between two of them, and how it heals. Needs root.
+    ///
+    /// All of it happens in network namespaces of its own; the host's network is not touched. The
+    /// exit code is 0 only if every expected change of a verdict was seen, and no other.
+    Demo {
+        /// Arguments for the demo itself; `cargo xtask demo -- --help` lists them.
+        #[arg(last = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+    /// Check formatting, lints and documentation, and run all tests. The last step needs root.
+    Test {
+        /// Run only the tests whose names contain this, and no lints.
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let workspace = process::Workspace::find()?;
+    match command {
+        Command::Setup { purpose } => setup::run(&workspace, purpose),
+        Command::Build => build::run(&workspace),
+        Command::Demo { arguments } => demo::run(&workspace, &arguments),
+        Command::Test { filter } => test::run(&workspace, filter.as_deref()),
+    }
+}

@@ -1,0 +1,57 @@
+//! `cargo xtask setup`: finds what the other commands need, and installs what is missing.
+//!
+//! - [`parts`]: the list of what is needed, how to find each and how to install it.
+//! - [`apt`]: Debian's packages.
+
+mod apt;
+mod parts;
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+use crate::{
+    host::{Privilege, check_datapath, kernel_release},
+    process::{Stopwatch, Workspace},
+};
+
+/// What to set up for; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Purpose {
+    /// To build the agent.
+    Build,
+    /// To run it in network namespaces.
+    Demo,
+    /// To lint it, and to run its tests.
+    Test,
+}
+
+/// Installs what is missing for `purpose`, and says what it did.
+///
+/// # Errors
+/// Names what cannot be installed, why, and what to type; for [`Purpose::Demo`] and [`Purpose::Test`]
+/// also where the kernel or root's rights do not suffice.
+pub(crate) fn run(workspace: &Workspace, purpose: Purpose) -> Result<()> {
+    let privilege = Privilege::find();
+    let mut there = vec![format!("Linux {}", kernel_release()?)];
+    if let Err(error) = check_datapath(privilege) {
+        if purpose >= Purpose::Demo {
+            return Err(error);
+        }
+        eprintln!("setup: the agent can be built but not run here: {error:#}");
+    }
+    let apt = apt::Apt::new(privilege);
+    for part in parts::PARTS.iter().filter(|part| part.purpose <= purpose) {
+        if let Some(found) = (part.find)(workspace) {
+            there.push(found);
+            continue;
+        }
+        eprintln!("setup: installing {} ({})", part.name, part.takes);
+        let time = Stopwatch::start();
+        (part.install)(workspace, &apt).with_context(|| format!("{} is missing", part.name))?;
+        let found = (part.find)(workspace)
+            .with_context(|| format!("{} was installed, but it is not found", part.name))?;
+        eprintln!("setup: installed {found} in {time}");
+    }
+    eprintln!("setup: there already: {}", there.join(", "));
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! Debian's packages: installed for all, or a program taken out of one for this tree only.
+
+use std::{cell::Cell, fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    host::Privilege,
+    process::{find_program, run, succeeds},
+};
+
+/// Debian's package manager, if this host has it.
+pub(super) struct Apt {
+    privilege: Privilege,
+    /// Whether the lists of packages have been fetched by this process.
+    updated: Cell<bool>,
+}
+
+impl Apt {
+    /// One that asks nobody for a password.
+    pub(super) fn new(privilege: Privilege) -> Self {
+        Self { privilege, updated: Cell::new(false) }
+    }
+
+    /// Whether this host has apt.
+    pub(super) fn exists() -> bool {
+        find_program("apt-get").is_some() && find_program("dpkg-deb").is_some()
+    }
+
+    /// Whether all of these can be installed: by us, as root, from the sources that are configured.
+    pub(super) fn can_install(&self, packages: &[&str]) -> bool {
+        Self::exists() && self.privilege.unasked("apt-get").is_some() && {
+            self.update();
+            packages.iter().all(|package| offered(package))
+        }
+    }
+
+    /// Installs these packages and what they depend on.
+    ///
+    /// # Errors
+    /// Where there is no apt or nobody to be root; the error says what to type.
+    pub(super) fn install(&self, packages: &[&str]) -> Result<()> {
+        let packages = packages.join(" ");
+        if !Self::exists() {
+            bail!("this host has no apt: install with its own means what Debian calls {packages}");
+        }
+        let Some(mut command) = self.privilege.unasked("env") else {
+            let commands = format!("apt-get update && apt-get install {packages}");
+            bail!("to install it wants root: type {}", self.privilege.typed(&commands));
+        };
+        self.update();
+        command
+            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--quiet=2"])
+            .args(["--no-install-recommends", "-oDPkg::Lock::Timeout=300", "-oDpkg::Use-Pty=0"])
+            .args(packages.split(' '));
+        run(&mut command)
+    }
+
+    /// Takes the `programs` (paths such as `usr/bin/promtool`) out of a package and puts them below
+    /// `directory`. Nothing is installed, so nothing is started either.
+    ///
+    /// # Errors
+    /// Where there is no apt, or the package or a program is not to be had.
+    pub(super) fn extract(&self, package: &str, programs: &[&str], directory: &Path) -> Result<()> {
+        if !Self::exists() {
+            bail!("this host has no apt: put {} into the PATH by other means", programs.join(", "));
+        }
+        if !offered(package) {
+            self.update();
+        }
+        let partial = directory.join("partial");
+        if partial.exists() {
+            fs::remove_dir_all(&partial).with_context(|| partial.display().to_string())?;
+        }
+        fs::create_dir_all(&partial).with_context(|| partial.display().to_string())?;
+        if self.download(package, &partial).is_err() {
+            // The lists may name a version that is gone by now.
+            self.update();
+            self.download(package, &partial).with_context(|| {
+                format!("if the lists of packages are old, type {}", self.typed_update())
+            })?;
+        }
+        let archive = fs::read_dir(&partial)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+            .with_context(|| format!("apt-get has left no package in {}", partial.display()))?;
+        run(Command::new("dpkg-deb").arg("--extract").arg(archive).arg(&partial))?;
+        for program in programs {
+            let (from, to) = (partial.join(program), directory.join(program));
+            let parent = to.parent().unwrap_or(directory);
+            fs::create_dir_all(parent).with_context(|| parent.display().to_string())?;
+            fs::rename(&from, &to)
+                .with_context(|| format!("the package {package} has no {program}"))?;
+        }
+        fs::remove_dir_all(&partial).with_context(|| partial.display().to_string())
+    }
+
+    fn download(&self, package: &str, directory: &Path) -> Result<()> {
+        let mut command = Command::new("apt-get");
+        command.current_dir(directory).args(["--quiet=2", "download"]);
+        if self.privilege == Privilege::Root {
+            // Else apt warns that its own user cannot write to our directory.
+            command.arg("-oAPT::Sandbox::User=root");
+        }
+        run(command.arg(package))
+    }
+
+    /// Fetches the lists of packages, once. A source that does not answer is no reason to give up:
+    /// the others may have what is wanted.
+    fn update(&self) {
+        if self.updated.replace(true) {
+            return;
+        }
+        let Some(mut command) = self.privilege.unasked("apt-get") else { return };
+        command.args(["--quiet=2", "-oDPkg::Lock::Timeout=300", "update"]);
+        if let Err(error) = run(&mut command) {
+            eprintln!("setup: going on with the lists of packages that are there: {error:#}");
+        }
+    }
+
+    fn typed_update(&self) -> String {
+        self.privilege.typed("apt-get update")
+    }
+}
+
+/// Whether the lists have this package.
+fn offered(package: &str) -> bool {
+    succeeds(Command::new("apt-cache").args(["show", package]))
+}
