@@ -17,12 +17,13 @@ mod rule;
 
 use core::{
     intrinsics::{AtomicOrdering, atomic_xadd},
+    mem::MaybeUninit,
     ptr::addr_of_mut,
 };
 
 use aya_ebpf::{
     bindings::{TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
-    helpers::bpf_get_prandom_u32,
+    helpers::{bpf_get_prandom_u32, bpf_skb_load_bytes},
     macros::{classifier, map, xdp},
     maps::Array,
     programs::{TcContext, XdpContext},
@@ -64,7 +65,12 @@ struct Packet<'a>(&'a TcContext);
 impl Bytes for Packet<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.0.load(at).ok()
+        let mut bytes = MaybeUninit::<Aligned<N>>::uninit();
+        let (skb, to) = (self.0.skb.skb.cast(), bytes.as_mut_ptr().cast());
+        // SAFETY: the helper writes N bytes where there are at least N, or fails.
+        let result = unsafe { bpf_skb_load_bytes(skb, at as u32, to, N as u32) };
+        // SAFETY: it has written them, and every bit pattern is a value of an array of bytes.
+        (result == 0).then(|| unsafe { bytes.assume_init() }.0)
     }
 
     #[inline(always)]
@@ -72,6 +78,10 @@ impl Bytes for Packet<'_> {
         self.0.len() as usize
     }
 }
+
+/// Bytes where the compiler may read whole words of them: on its stack the verifier wants that aligned.
+#[repr(C, align(8))]
+struct Aligned<const N: usize>([u8; N]);
 
 /// The pair of sites between which a packet travels; none for all that stays within one.
 #[inline(always)]

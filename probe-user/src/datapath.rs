@@ -65,6 +65,9 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The addresses of the host cannot be found out.
+    #[error("cannot list the addresses of this host: {0}")]
+    Addresses(io::Error),
     /// The object lacks something: it was not built from the same source.
     #[error("the BPF object has no `{0}`")]
     Missing(&'static str),
@@ -195,12 +198,20 @@ impl Datapath {
     /// # Errors
     /// Where they cannot be found out or written.
     pub fn refresh_addresses(&mut self) -> Result<bool, Error> {
-        let addresses = addresses::local()
-            .map_err(|source| Error::Memory { map: name::LOCAL_ADDRESSES, source })?;
+        let addresses = addresses::local().map_err(Error::Addresses)?;
         if addresses == self.local {
             return Ok(false);
         }
-        let mut map = self.hash::<u32>(name::LOCAL_ADDRESSES)?;
+        self.set_local_addresses(addresses)?;
+        Ok(true)
+    }
+
+    /// Tells the kernel programs that these addresses, and no others, are this host's.
+    ///
+    /// # Errors
+    /// Where the map cannot be written.
+    pub fn set_local_addresses(&mut self, addresses: BTreeSet<Address>) -> Result<(), Error> {
+        let mut map = hash(&mut self.ebpf, name::LOCAL_ADDRESSES)?;
         for gone in self.local.difference(&addresses) {
             map.remove(&memory::Key(*gone)).ok();
         }
@@ -209,7 +220,7 @@ impl Datapath {
         }
         self.local = addresses;
         self.next_generation();
-        Ok(true)
+        Ok(())
     }
 
     /// Tells the reflector which peer has which address; the number is the index of its
@@ -218,7 +229,7 @@ impl Datapath {
     /// # Errors
     /// Where the map cannot be written.
     pub fn set_peer(&mut self, address: Address, index: u32) -> Result<(), Error> {
-        let mut map = self.hash::<u32>(name::PEERS)?;
+        let mut map = hash(&mut self.ebpf, name::PEERS)?;
         write(&mut map, name::PEERS, address, index)?;
         self.arrivals.write(index as usize, |_| Arrivals::default());
         self.next_generation();
@@ -230,7 +241,7 @@ impl Datapath {
     /// # Errors
     /// Where the map is not there.
     pub fn remove_peer(&mut self, address: Address) -> Result<(), Error> {
-        let mut map = self.hash::<u32>(name::PEERS)?;
+        let mut map = hash(&mut self.ebpf, name::PEERS)?;
         map.remove(&memory::Key(address)).ok();
         self.next_generation();
         Ok(())
@@ -305,18 +316,17 @@ impl Datapath {
             ..config
         });
     }
+}
 
-    fn hash<V: aya::Pod>(
-        &mut self,
-        map: &'static str,
-    ) -> Result<HashMap<&mut aya::maps::MapData, memory::Key, V>, Error> {
-        let found = self.ebpf.map_mut(map).ok_or(Error::Missing(map))?;
-        HashMap::try_from(found).map_err(|source| Error::Map { map, source })
-    }
+type Hash<'a> = HashMap<&'a mut aya::maps::MapData, memory::Key, u32>;
+
+fn hash<'a>(ebpf: &'a mut Ebpf, map: &'static str) -> Result<Hash<'a>, Error> {
+    let found = ebpf.map_mut(map).ok_or(Error::Missing(map))?;
+    HashMap::try_from(found).map_err(|source| Error::Map { map, source })
 }
 
 fn write(
-    map: &mut HashMap<&mut aya::maps::MapData, memory::Key, u32>,
+    map: &mut Hash<'_>,
     name: &'static str,
     key: Address,
     value: u32,

@@ -261,4 +261,4 @@ fn is_overdue(slot: &Slot, deadline: Nanos, now: Nanos) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::account) mod tests;

@@ -14,6 +14,9 @@ use futures_util::TryStreamExt as _;
 use probe_ebpf::maps::program;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
+/// The first kernel with TCX.
+const TCX_SINCE: KernelVersion = KernelVersion::new(6, 6, 0);
+
 /// Why a program cannot be attached to an interface.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -142,7 +145,7 @@ pub(super) async fn attach(ebpf: &mut Ebpf, interface: &str) -> Result<Attachmen
     let ingress_link =
         xdp.take_link(link).map_err(|source| refused(program::INGRESS, source))?;
 
-    let tcx = KernelVersion::at_least(6, 6, 0);
+    let tcx = KernelVersion::current().is_ok_and(|kernel| kernel >= TCX_SINCE);
     if !tcx {
         // The qdisc may be somebody else's and stays in any case. A filter of ours that is still
         // there is one that an agent left behind when it was killed.

@@ -1,0 +1,122 @@
+use super::{
+    super::flow::tests::{Fate, Kernel, RULES},
+    *,
+};
+use crate::verdict::{MILLISECOND, SECOND};
+
+const FLOWS: usize = 4;
+const STEP: Nanos = 10 * MILLISECOND;
+
+/// A path of four flows, with the model of the kernel below it.
+struct World {
+    path: Path,
+    kernels: Vec<Kernel>,
+    arrivals: Arrivals,
+    now: Nanos,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            path: Path::new(RULES, FLOWS),
+            kernels: (0..FLOWS).map(|_| Kernel::default()).collect(),
+            arrivals: Arrivals::default(),
+            now: SECOND,
+        }
+    }
+
+    /// Lets time pass. Each flow is probed once an interval, the flows evenly apart, and so does the
+    /// peer where `peer_heard` says so.
+    fn run(&mut self, span: Nanos, fate: Fate, peer_heard: bool) -> Vec<(Nanos, Outcome)> {
+        let mut outcomes = Vec::new();
+        let end = self.now + span;
+        while self.now < end {
+            for (flow, kernel) in self.kernels.iter_mut().enumerate() {
+                let phase = flow as u64 * RULES.interval / FLOWS as u64 / STEP * STEP;
+                if self.now % RULES.interval == phase {
+                    kernel.probe(fate, self.now);
+                    if peer_heard {
+                        self.arrivals.packets += 1;
+                        self.arrivals.last_at = self.now;
+                    }
+                }
+            }
+            self.now += STEP;
+            let now = self.now;
+            self.path.judge(&self.kernels, self.arrivals, now, &mut |_, outcome| {
+                outcomes.push((now, outcome));
+            });
+        }
+        outcomes
+    }
+}
+
+fn losses(outcomes: &[(Nanos, Outcome)]) -> Vec<Lost> {
+    let lost = |(_, outcome): &(Nanos, Outcome)| match outcome {
+        Outcome::Lost(lost) => Some(*lost),
+        _ => None,
+    };
+    outcomes.iter().filter_map(lost).collect()
+}
+
+/// Invariant 9, and DESIGN's "probes that arrive from the peer show that the reverse direction lives".
+#[test]
+fn total_loss_there_is_told_by_the_peers_own_probes() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, true);
+    let lost = losses(&world.run(SECOND, Fate::LostForward, true));
+    assert!(lost.len() >= 12, "{} probes given up", lost.len());
+    assert!(lost.iter().all(|lost| *lost == Lost::Forward), "{lost:?}");
+}
+
+#[test]
+fn with_the_peer_silent_too_only_the_way_back_is_known_to_be_dead() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, true);
+    let lost = losses(&world.run(SECOND, Fate::LostForward, false));
+    assert!(lost.iter().all(|lost| *lost == Lost::Silent), "{lost:?}");
+}
+
+#[test]
+fn a_peer_that_never_probed_us_leaves_the_direction_open() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, false);
+    let lost = losses(&world.run(SECOND, Fate::LostReverse, false));
+    assert!(lost.iter().all(|lost| *lost == Lost::Unknown), "{lost:?}");
+}
+
+/// Invariant 3, at this layer: silence is told after twelve probes and the time for an answer.
+#[test]
+fn silence_is_told_within_half_a_second_at_ten_probes_per_second_and_flow() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, true);
+    let began = world.now;
+    let outcomes = world.run(SECOND, Fate::LostForward, false);
+    let first = outcomes.iter().find(|(_, outcome)| matches!(outcome, Outcome::Lost(_))).unwrap();
+    let after = (first.0 - began) / MILLISECOND;
+    assert!(after <= 430, "{after} ms");
+}
+
+#[test]
+fn an_agent_that_was_stopped_reports_no_loss() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, true);
+    // Two seconds in which nothing is sent and nothing judged, while the peer goes on probing.
+    world.now += 2 * SECOND;
+    world.arrivals.packets += 80;
+    world.arrivals.last_at = world.now;
+    assert_eq!(losses(&world.run(2 * SECOND, Fate::Answered, true)), []);
+}
+
+#[test]
+fn answers_after_a_blackhole_count_at_once() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, true);
+    world.run(10 * SECOND, Fate::LostForward, false);
+    let began = world.now;
+    let outcomes = world.run(SECOND, Fate::Answered, true);
+    let answered =
+        outcomes.iter().find(|(_, outcome)| matches!(outcome, Outcome::Answered { .. })).unwrap();
+    let after = (answered.0 - began) / MILLISECOND;
+    assert!(after <= 150, "{after} ms");
+}

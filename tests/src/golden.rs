@@ -1,0 +1,58 @@
+//! Golden packets. All were made with scapy (its `scapy.contrib.stamp`, `Ether`, `Dot1Q`, `IP`, `IPv6`
+//! and `UDP` layers), none with code of this project.
+//!
+//! The request in all of them: sequence number 7, T1 = 0xee000000.40000000, Error Estimate 0x8c22,
+//! SSID 0x1234; from port 50000 to port 862, with TTL 253 and DSCP EF, from 02:00:00:00:00:01.
+
+/// A request over IPv4, 192.0.2.1 to 192.0.2.2.
+pub const REQUEST_V4: &str = "\
+    020000000002 020000000001 0800 \
+    45b8004842424000fd11b6a6c0000201c0000202 c350035e0034e874 \
+    00000007ee000000400000008c221234 00000000000000000000000000000000000000000000000000000000";
+
+/// A request over IPv6, 2001:db8::1 to 2001:db8::2.
+pub const REQUEST_V6: &str = "\
+    020000000002 020000000001 86dd \
+    6b812345003411fd20010db800000000000000000000000120010db8000000000000000000000002 \
+    c350035e00341104 \
+    00000007ee000000400000008c221234 00000000000000000000000000000000000000000000000000000000";
+
+/// [`REQUEST_V4`] in VLAN 100, priority 5.
+pub const REQUEST_VLAN: &str = "\
+    020000000002 020000000001 8100a064 0800 \
+    45b8004842424000fd11b6a6c0000201c0000202 c350035e0034e874 \
+    00000007ee000000400000008c221234 00000000000000000000000000000000000000000000000000000000";
+
+/// [`REQUEST_V6`] in VLAN 100 of service VLAN 7.
+pub const REQUEST_QINQ: &str = "\
+    020000000002 020000000001 88a80007 81000064 86dd \
+    6b812345003411fd20010db800000000000000000000000120010db8000000000000000000000002 \
+    c350035e00341104 \
+    00000007ee000000400000008c221234 00000000000000000000000000000000000000000000000000000000";
+
+/// [`REQUEST_V4`] with 29 more octets behind the base packet: 1, 2, 3 and so on.
+pub const REQUEST_LONG: &str = "\
+    020000000002 020000000001 0800 \
+    45b8006542424000fd11b689c0000201c0000202 c350035e00510668 \
+    00000007ee000000400000008c221234 00000000000000000000000000000000000000000000000000000000 \
+    0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d";
+
+/// The reply to [`REQUEST_V4`]: the reflector's number 3, T2 = 0xee000000.80000000,
+/// T3 = 0xee000000.c0000000, Error Estimate 0x14ff.
+pub const REPLY_V4: &str = "\
+    020000000001 020000000002 0800 \
+    45b8004842424000fd11b6a6c0000202c0000201 035ec3500034ba6e \
+    00000003ee000000c000000014ff1234 ee00000080000000 00000007ee000000400000008c220000 fd000000";
+
+/// The octets of a packet.
+///
+/// # Panics
+/// Where the text is not hexadecimal.
+#[must_use]
+pub fn octets(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().filter(|digit| !digit.is_whitespace()).collect();
+    digits
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |octet, digit| octet * 16 + digit.to_digit(16).unwrap() as u8))
+        .collect()
+}
