@@ -1,0 +1,89 @@
+//! `/metrics`: the state of an agent in the Prometheus text format.
+//!
+//! Every scrape is built afresh from a [`Snapshot`]. There is no registry that outlives it, so a peer
+//! that left the config leaves the metrics with it.
+//!
+//! Peers bound the number of series: flows appear only in the API.
+//!
+//! - `paths`: one function for each metric of the paths.
+//! - `host`: the same for the reflector, the kernel programs and the agent itself.
+//! - `family`: how they are put together.
+
+mod family;
+mod host;
+mod paths;
+#[cfg(test)]
+mod tests;
+
+use probe_ebpf::maps::Counter;
+use prometheus::TextEncoder;
+
+use crate::report;
+
+/// The content type of what [`encode`] returns.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// What one scrape needs.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The paths.
+    pub paths: report::Paths,
+    /// What the kernel programs have counted, over all CPUs.
+    pub counters: Vec<(Counter, u64)>,
+    /// Where they are attached.
+    pub interfaces: Vec<Interface>,
+    /// Whether the config that is in the file is the one that is in use.
+    pub last_reload_successful: bool,
+    /// Round-trip times by region of the peer.
+    pub rtt: Vec<RegionRtt>,
+}
+
+/// A network interface that the kernel programs are attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// How the XDP program is attached: `native` or `generic`.
+    pub mode: String,
+}
+
+/// The round-trip times of all peers in a region.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegionRtt {
+    /// The region.
+    pub region: String,
+    /// Upper bounds of the buckets in seconds, rising; without the last one, which has none.
+    pub bounds: &'static [f64],
+    /// How many are in each bucket and in none before it; one more than there are bounds.
+    pub counts: Vec<u64>,
+    /// The sum of all in seconds.
+    pub sum: f64,
+}
+
+/// The Prometheus text format (version 0.0.4) of a snapshot.
+///
+/// # Errors
+/// None that a snapshot can cause; the encoder's own.
+pub fn encode(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
+    let paths = &snapshot.paths.paths;
+    let mut families = vec![
+        paths::probes_sent(paths),
+        paths::probes_answered(paths),
+        paths::probes_lost(paths),
+        paths::probes_not_sent(paths),
+        paths::probes_late(paths),
+        paths::loss_ratio(paths),
+        paths::rtt(&snapshot.rtt),
+        paths::state(paths),
+        paths::transitions(paths),
+        paths::verdict_age(paths),
+        host::reflector_packets(&snapshot.counters),
+        host::dropped_packets(&snapshot.counters),
+        host::datapath_info(&snapshot.interfaces),
+        host::config_last_reload_successful(snapshot.last_reload_successful),
+        host::build_info(),
+    ];
+    // The encoder refuses a metric without a single sample, and an agent may have no peers.
+    families.retain(|family| !family.get_metric().is_empty());
+    TextEncoder::new().encode_to_string(&families)
+}

@@ -1,0 +1,82 @@
+//! What is measured of this host: reflector, kernel programs, agent.
+
+use probe_ebpf::maps::{Counter, Fate};
+use prometheus::proto::{MetricFamily, MetricType};
+
+use super::Interface;
+use super::family::{counter, family, gauge};
+
+/// What the Session-Reflector did with requests: `reflected`; `dropped`, with the reasons in
+/// `linkprobe_dropped_packets_total`; `passed` on, since they were for another host.
+///
+/// Checksums fail for requests and replies under the same reason, so those packets have only that.
+pub(super) fn reflector_packets(counters: &[(Counter, u64)]) -> MetricFamily {
+    let actions = ["reflected", "dropped", "passed"];
+    let sum = |action| {
+        let counted = |(counter, _): &&(Counter, u64)| reflector_action(*counter) == Some(action);
+        counters.iter().filter(counted).map(|(_, packets)| packets).sum()
+    };
+    family(
+        "linkprobe_reflector_packets_total",
+        "Requests to the Session-Reflector, by what it did with them",
+        MetricType::COUNTER,
+        actions.map(|action| counter(&[("action", action)], sum(action))),
+    )
+}
+
+const fn reflector_action(counter: Counter) -> Option<&'static str> {
+    match counter {
+        Counter::Reflected => Some("reflected"),
+        Counter::TooShort | Counter::ReflectorLoop | Counter::TableFull => Some("dropped"),
+        Counter::NotLocal => Some("passed"),
+        _ => None,
+    }
+}
+
+/// Packets that were meant for us and refused by the XDP program, by reason; every reason is there
+/// from the start.
+pub(super) fn dropped_packets(counters: &[(Counter, u64)]) -> MetricFamily {
+    let sum = |reason: Counter| {
+        counters.iter().filter(|(other, _)| *other == reason).map(|(_, packets)| packets).sum()
+    };
+    let reasons = Counter::ALL.iter().filter(|reason| reason.fate() == Fate::Dropped);
+    family(
+        "linkprobe_dropped_packets_total",
+        "Test packets that the XDP program refused, by reason",
+        MetricType::COUNTER,
+        reasons.map(|reason| counter(&[("reason", reason.label())], sum(*reason))),
+    )
+}
+
+/// How the XDP program is attached to each interface; always 1.
+pub(super) fn datapath_info(interfaces: &[Interface]) -> MetricFamily {
+    let sample = |interface: &Interface| {
+        gauge(&[("interface", interface.name.as_str()), ("mode", interface.mode.as_str())], 1.0)
+    };
+    family(
+        "linkprobe_datapath_info",
+        "How the XDP program is attached to an interface: native or generic",
+        MetricType::GAUGE,
+        interfaces.iter().map(sample),
+    )
+}
+
+/// 1 if the last reload of the config was accepted or there was none, else 0.
+pub(super) fn config_last_reload_successful(successful: bool) -> MetricFamily {
+    family(
+        "linkprobe_config_last_reload_successful",
+        "Whether the last reload of the config was accepted",
+        MetricType::GAUGE,
+        [gauge(&[], f64::from(u8::from(successful)))],
+    )
+}
+
+/// The version of the agent; always 1.
+pub(super) fn build_info() -> MetricFamily {
+    family(
+        "linkprobe_build_info",
+        "Version of this agent",
+        MetricType::GAUGE,
+        [gauge(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+    )
+}
