@@ -1,0 +1,151 @@
+//! HTTP: metrics, verdicts, and the switches of the agent.
+//!
+//! | route             | answer                                                          |
+//! |-------------------|-----------------------------------------------------------------|
+//! | `/`               | a page with links to the others                                 |
+//! | `/metrics`        | the Prometheus text format                                      |
+//! | `/-/healthy`      | 200 as long as the agent runs                                   |
+//! | `/-/ready`        | 200, or 503 and why not                                         |
+//! | `/-/reload`       | POST: 200 and what changed, or 400 and why the config was refused |
+//! | `/api/v1/paths`   | [`report::Paths`] as JSON                                       |
+
+#[cfg(test)]
+mod tests;
+
+use std::future::{Future, IntoFuture as _};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::metrics::{self, Snapshot};
+use crate::report;
+
+/// How long open connections may hold up the end.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// What the server asks the agent. All functions may block; the server calls them where that does no
+/// harm.
+pub trait Source: Send + Sync + 'static {
+    /// What one scrape needs.
+    fn snapshot(&self) -> Snapshot;
+
+    /// The verdicts.
+    fn paths(&self) -> report::Paths;
+
+    /// Whether the agent does its work.
+    ///
+    /// # Errors
+    /// Why it does not, for people.
+    fn ready(&self) -> Result<(), String>;
+
+    /// Reads the config again, and returns what has changed.
+    ///
+    /// # Errors
+    /// Why it was refused, for people. The old config stays.
+    fn reload(&self) -> Result<String, String>;
+}
+
+type Agent = State<Arc<dyn Source>>;
+
+/// The routes.
+pub fn router(source: Arc<dyn Source>) -> Router {
+    Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(scrape))
+        .route("/-/healthy", get(healthy))
+        .route("/-/ready", get(ready))
+        .route("/-/reload", post(reload))
+        .route("/api/v1/paths", get(paths))
+        .with_state(source)
+}
+
+/// Serves until `shutdown` ends. Requests under way may finish then, but connections that stay open
+/// hold up the end for a second at most.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    source: Arc<dyn Source>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (stop, stopped) = oneshot::channel();
+    let server = axum::serve(listener, router(source)).with_graceful_shutdown(async move {
+        shutdown.await;
+        stop.send(()).ok();
+    });
+    tokio::select! {
+        result = server.into_future() => result,
+        () = async {
+            stopped.await.ok();
+            tokio::time::sleep(GRACE).await;
+        } => Ok(()),
+    }
+}
+
+async fn index() -> Html<&'static str> {
+    Html(include_str!("web/index.html"))
+}
+
+async fn scrape(agent: Agent) -> Response {
+    let encoded = ask(agent, |source| metrics::encode(&source.snapshot())).await;
+    match encoded {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(Err(error)) => plain(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        Err(failed) => failed,
+    }
+}
+
+async fn healthy() -> Response {
+    plain(StatusCode::OK, "ok")
+}
+
+async fn ready(agent: Agent) -> Response {
+    match ask(agent, Source::ready).await {
+        Ok(Ok(())) => plain(StatusCode::OK, "ready"),
+        Ok(Err(why)) => plain(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}")),
+        Err(failed) => failed,
+    }
+}
+
+async fn reload(agent: Agent) -> Response {
+    match ask(agent, Source::reload).await {
+        Ok(Ok(what)) => plain(StatusCode::OK, &what),
+        Ok(Err(why)) => plain(StatusCode::BAD_REQUEST, &why),
+        Err(failed) => failed,
+    }
+}
+
+async fn paths(agent: Agent) -> Response {
+    match ask(agent, Source::paths).await {
+        Ok(paths) => ([NO_STORE], Json(paths)).into_response(),
+        Err(failed) => failed,
+    }
+}
+
+/// All answers are about now.
+const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+
+/// Puts a question to the agent on a thread that may block, so that a long answer to one client, or a
+/// wait for a lock, holds up no other. Fails with a response where the agent panics.
+async fn ask<T: Send + 'static>(
+    State(source): Agent,
+    question: impl FnOnce(&dyn Source) -> T + Send + 'static,
+) -> Result<T, Response> {
+    tokio::task::spawn_blocking(move || question(source.as_ref())).await.map_err(|error| {
+        tracing::error!("a request was not answered: {error}");
+        plain(StatusCode::INTERNAL_SERVER_ERROR, "the agent has failed to answer; see its log")
+    })
+}
+
+fn plain(status: StatusCode, line: &str) -> Response {
+    (status, [NO_STORE], format!("{line}\n")).into_response()
+}

@@ -1,0 +1,177 @@
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{GRACE, Source, serve};
+use crate::metrics::Snapshot;
+use crate::report::Paths;
+
+/// An agent that has one answer to everything.
+#[derive(Default)]
+struct Fake {
+    unready: Option<&'static str>,
+    refused: Option<&'static str>,
+    reloads: AtomicU32,
+}
+
+impl Source for Fake {
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            paths: self.paths(),
+            counters: Vec::new(),
+            interfaces: Vec::new(),
+            last_reload_successful: true,
+            rtt: Vec::new(),
+        }
+    }
+
+    fn paths(&self) -> Paths {
+        Paths { node: "ams1".to_owned(), region: "ams".to_owned(), at: 1.5, paths: Vec::new() }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        self.unready.map_or(Ok(()), |why| Err(why.to_owned()))
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        assert_ne!(self.refused, Some("panic"), "as the test wants it");
+        self.reloads.fetch_add(1, Ordering::Relaxed);
+        self.refused.map_or(Ok("2 peers changed".to_owned()), |why| Err(why.to_owned()))
+    }
+}
+
+/// A server on the loopback interface.
+struct Server {
+    runtime: Runtime,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+/// Status, content type, body.
+type Answer = (u16, String, String);
+
+impl Server {
+    fn start(source: Arc<Fake>) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = runtime.spawn(serve(listener, source, async {
+            stopped.await.ok();
+        }));
+        Self { runtime, address, stop: Some(stop), task }
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Answer {
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
+        let url = format!("http://{}{path}", self.address);
+        let request = match method {
+            "POST" => agent.post(&url).send_empty(),
+            "HEAD" => agent.head(&url).call(),
+            _ => agent.get(&url).call(),
+        };
+        let mut response = request.unwrap();
+        let kind = response.headers().get("content-type");
+        let kind = kind.map_or(String::new(), |kind| kind.to_str().unwrap().to_owned());
+        let body = response.body_mut().read_to_string().unwrap();
+        (response.status().as_u16(), kind, body)
+    }
+
+    /// Stops the server; panics where it takes longer.
+    fn stop_within(mut self, limit: Duration) {
+        drop(self.stop.take());
+        self.runtime
+            .block_on(async { tokio::time::timeout(limit, &mut self.task).await })
+            .expect("it has not stopped in time")
+            .unwrap()
+            .unwrap();
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn text(status: u16, body: &str) -> Answer {
+    (status, TEXT.to_owned(), body.to_owned())
+}
+
+#[test]
+fn each_route_answers() {
+    let source = Arc::new(Fake::default());
+    let server = Server::start(Arc::clone(&source));
+    assert_eq!(server.ask("GET", "/-/healthy"), text(200, "ok\n"));
+    assert_eq!(server.ask("GET", "/-/ready"), text(200, "ready\n"));
+    assert_eq!(server.ask("POST", "/-/reload"), text(200, "2 peers changed\n"));
+    assert_eq!(source.reloads.load(Ordering::Relaxed), 1);
+
+    let (status, kind, body) = server.ask("GET", "/metrics");
+    assert_eq!((status, kind.as_str()), (200, "text/plain; version=0.0.4"));
+    assert!(body.contains("\nlinkprobe_config_last_reload_successful 1\n"), "{body}");
+
+    let (status, kind, body) = server.ask("GET", "/api/v1/paths");
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    assert_eq!(serde_json::from_str::<Paths>(&body).unwrap(), source.paths());
+
+    let (status, kind, body) = server.ask("GET", "/");
+    assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
+    for link in ["/metrics", "/api/v1/paths", "/-/healthy", "/-/ready"] {
+        assert!(body.contains(&format!("href=\"{link}\"")), "{link}");
+        assert_eq!(server.ask("GET", link).0, 200, "{link}");
+        assert_eq!(server.ask("HEAD", link).0, 200, "{link}");
+    }
+    server.stop_within(GRACE * 5);
+}
+
+#[test]
+fn what_is_not_there_is_404_and_the_wrong_method_405() {
+    let source = Arc::new(Fake::default());
+    let server = Server::start(Arc::clone(&source));
+    for path in ["/nothing", "/api/v1", "/metrics/", "/-/"] {
+        assert_eq!(server.ask("GET", path).0, 404, "{path}");
+    }
+    assert_eq!(server.ask("GET", "/-/reload").0, 405);
+    assert_eq!(server.ask("POST", "/metrics").0, 405);
+    assert_eq!(source.reloads.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn reasons_are_passed_on() {
+    let why = "f.toml:6:12: probe.interval: 100 has no unit";
+    let unready = Some("eth0 is down");
+    let server = Server::start(Arc::new(Fake { unready, refused: Some(why), ..Fake::default() }));
+    assert_eq!(server.ask("GET", "/-/ready"), text(503, "not ready: eth0 is down\n"));
+    assert_eq!(server.ask("GET", "/-/healthy").0, 200);
+    assert_eq!(server.ask("POST", "/-/reload"), text(400, &format!("{why}\n")));
+}
+
+#[test]
+fn a_panic_behind_one_request_spoils_no_other() {
+    let server = Server::start(Arc::new(Fake { refused: Some("panic"), ..Fake::default() }));
+    let failed = text(500, "the agent has failed to answer; see its log\n");
+    assert_eq!(server.ask("POST", "/-/reload"), failed);
+    assert_eq!(server.ask("GET", "/metrics").0, 200);
+}
+
+#[test]
+fn connections_that_stay_open_do_not_hold_up_the_end() {
+    let server = Server::start(Arc::new(Fake::default()));
+    let silent = TcpStream::connect(server.address).unwrap();
+    let mut half_a_request = TcpStream::connect(server.address).unwrap();
+    half_a_request.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n").unwrap();
+    // Connections are accepted in their order, so both are open once this one is served.
+    assert_eq!(server.ask("GET", "/-/healthy").0, 200);
+    server.stop_within(GRACE * 5);
+    drop((silent, half_a_request));
+}
