@@ -1,0 +1,50 @@
+//! Data centers in network namespaces, joined by a WAN that can be made sick.
+//!
+//! Demo, tests and benches build on it. It needs root, and it touches nothing but namespaces that it has
+//! made itself.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use lab::{Lab, Loss};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let lab = Lab::builder().sites(&["fra", "nyc"]).build()?;
+//! lab.delay("fra", "nyc", Duration::from_millis(10))?;
+//! lab.loss("fra", "nyc", Loss::Random(0.3))?;
+//! let socket = lab.site("fra")?.run(|| std::net::UdpSocket::bind("10.77.1.2:0"))??;
+//! println!("{:?}", lab.counters("fra", "nyc")?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Site S, counted from 1, has the interface `wan0` with 10.77.S.2/24 and fd77:0:0:S::2/64; the WAN has
+//! the same with ::1 and .1, and routes. The addresses are the same in every lab; the namespaces are
+//! named `lp-PID-N-SITE`. All of it is taken away when the [`Lab`] is dropped, when the process panics
+//! or is asked to end by a signal, and, where it was killed, before the next lab is built.
+//!
+//! - [`lab`]: what to build, and the faults.
+//! - [`site`]: a data center: its addresses, link and processes.
+//! - [`namespace`]: a network namespace, for sockets and commands inside.
+//! - [`process`]: a process in a site.
+//! - [`agent`]: agents that probe one another.
+//! - [`impairment`]: loss, and the true count of it.
+//! - [`clock`]: the only clocks.
+//! - `relay`: delay and jitter.
+//! - `registry`: who takes what away, and when.
+
+pub mod agent;
+pub mod clock;
+pub mod impairment;
+pub mod lab;
+pub mod namespace;
+pub mod process;
+mod registry;
+mod relay;
+pub mod site;
+
+pub use agent::{Agent, Mesh};
+pub use impairment::{Counters, Loss};
+pub use lab::{Builder, Lab};
+pub use namespace::Namespace;
+pub use process::{Process, Signal};
+pub use site::{Link, Site};

@@ -1,0 +1,3 @@
+//! What runs on the lab without being a test.
+
+fn main() {}
