@@ -1,0 +1,93 @@
+//! The commands that ask a running agent: `linkprobe status` and `linkprobe check`.
+//!
+//! - `table`: paths as a table for people.
+//! - `plugin`: paths as the one line and exit code of a monitoring plugin.
+//! - `units`: numbers with units.
+
+mod plugin;
+mod table;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+pub use plugin::{Selection, check};
+pub use table::status_table;
+
+use crate::report::Paths;
+
+/// Where an agent listens unless its config says otherwise.
+pub const DEFAULT_URL: &str = "http://127.0.0.1:9862";
+
+const EXAMPLE: &str = "write one such as http://127.0.0.1:9862";
+
+/// How long an agent may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The longest answer that is read, in bytes: about that of 100,000 paths.
+const LIMIT: u64 = 256 << 20;
+
+/// Asks the agent at a URL for its paths. Without a scheme, `http://` is meant.
+///
+/// # Errors
+/// Where no agent answers within three seconds, or what answers is none; the message says what to do.
+pub fn fetch_paths(url: &str) -> Result<Paths> {
+    let (scheme, host) = url.split_once("://").unwrap_or(("http", url));
+    if scheme != "http" {
+        bail!("{url} is not the URL of an agent, which speaks plain HTTP; {EXAMPLE}");
+    }
+    let base = format!("http://{}", host.trim_end_matches('/'));
+    // The variables for proxies are about the web, not about a service on this host.
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into();
+    let mut response = match agent.get(format!("{base}/api/v1/paths")).call() {
+        Ok(response) => response,
+        Err(error) => bail!(no_answer(&base, &error)),
+    };
+    let status = response.status();
+    if !status.is_success() {
+        bail!("{base} answers {status}: is it a linkprobe agent?");
+    }
+    response.body_mut().with_config().limit(LIMIT).read_json().with_context(|| {
+        format!("the answer of {base} cannot be read: is it a linkprobe agent of this version?")
+    })
+}
+
+fn no_answer(base: &str, error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(_) => {
+            format!("{base} does not answer within {} s", TIMEOUT.as_secs())
+        }
+        ureq::Error::HostNotFound => format!("the host of {base} is not known"),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+            format!("{base} is not a URL; {EXAMPLE}")
+        }
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            format!("no agent answers at {base}: is `linkprobe run` running there?")
+        }
+        ureq::Error::Io(error) => format!("no agent answers at {base}: {error}"),
+        other => format!("{base} does not answer as an agent does: {other}"),
+    }
+}
+
+/// Asks the agent at a URL and checks what it says: exit code and line of `linkprobe check`. With a
+/// `path`, the name of a peer, only that path counts; with a `region`, only the paths to it.
+#[must_use]
+pub fn check_agent(url: &str, path: Option<&str>, region: Option<&str>) -> (u8, String) {
+    let selection = match (path, region) {
+        (Some(peer), _) => Selection::Path(peer),
+        (None, Some(region)) => Selection::Region(region),
+        (None, None) => Selection::All,
+    };
+    match fetch_paths(url) {
+        Ok(paths) => check(&paths, selection),
+        Err(error) => plugin::unknown(&format!("{error:#}")),
+    }
+}

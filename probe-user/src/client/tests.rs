@@ -1,0 +1,67 @@
+mod fetching;
+mod plugin;
+mod table;
+mod units;
+
+use crate::report::{Direction, Evidence, Path, Paths, Probes, Quantiles, Transitions};
+use crate::verdict::{Cause, State};
+
+fn direction(verdict: State, cause: Cause, lost: u32, probes: u32, since: f64) -> Direction {
+    let loss_ratio = (probes > 0).then(|| f64::from(lost) / f64::from(probes));
+    Direction {
+        verdict,
+        cause,
+        since: 1.8e9 - since,
+        since_seconds: since,
+        age_seconds: None,
+        expires_in_seconds: None,
+        evidence: Evidence { probes, lost, loss_ratio },
+        transitions: Transitions::default(),
+    }
+}
+
+fn passing(since: f64) -> Direction {
+    direction(State::Healthy, Cause::Passing, 0, 128, since)
+}
+
+fn lossy(lost: u32, since: f64) -> Direction {
+    direction(State::Unhealthy, Cause::Loss, lost, 128, since)
+}
+
+fn starting() -> Direction {
+    direction(State::Unknown, Cause::Starting, 0, 0, 0.0)
+}
+
+fn path(peer: &str, region: &str, forward: Direction, reverse: Direction) -> Path {
+    Path {
+        peer: peer.to_owned(),
+        region: region.to_owned(),
+        address: "192.0.2.1:862".to_owned(),
+        resolved: Some("192.0.2.1".to_owned()),
+        problem: None,
+        state: forward.verdict.worse(reverse.verdict),
+        forward,
+        reverse,
+        probes: Probes::default(),
+        rtt_us: Some(Quantiles { min: 900.0, p50: 1234.5, p99: 2000.0, max: 3000.0 }),
+        flows: Vec::new(),
+    }
+}
+
+fn healthy(peer: &str, region: &str) -> Path {
+    path(peer, region, passing(7200.0), passing(3700.0))
+}
+
+fn unresolved(peer: &str, region: &str) -> Path {
+    Path {
+        address: format!("{peer}.example.net:862"),
+        resolved: None,
+        problem: Some("the name does not resolve".to_owned()),
+        rtt_us: None,
+        ..path(peer, region, starting(), starting())
+    }
+}
+
+fn agent(paths: Vec<Path>) -> Paths {
+    Paths { node: "ams1".to_owned(), region: "ams".to_owned(), at: 1.8e9, paths }
+}
