@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 /// Where administrators' programs are; the `PATH` of other users often lacks these.
 const ADMINISTRATION: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
@@ -84,8 +84,18 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
 /// # Errors
 /// Where the program cannot be started, or fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot start `{}`", shown(command)))?;
-    judge(command, status)
+    attempt(command).map_err(|how| anyhow!("`{}` {how}", shown(command)))
+}
+
+/// Runs to the end, with our own terminal; for callers that show the command themselves.
+///
+/// # Errors
+/// How it failed, as what one says of the command.
+pub(crate) fn attempt(command: &mut Command) -> Result<(), String> {
+    match command.status() {
+        Ok(status) => judge(status),
+        Err(error) => Err(format!("cannot be started: {error}")),
+    }
 }
 
 /// Runs to the end without a word, and tells whether it succeeded.
@@ -107,17 +117,17 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("cannot start `{}`", shown(command)))?;
-    judge(command, output.status)?;
+    judge(output.status).map_err(|how| anyhow!("`{}` {how}", shown(command)))?;
     String::from_utf8(output.stdout)
         .with_context(|| format!("`{}` wrote what is not UTF-8", shown(command)))
 }
 
-fn judge(command: &Command, status: ExitStatus) -> Result<()> {
+fn judge(status: ExitStatus) -> Result<(), String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
-        (Some(code), _) => bail!("`{}` failed with exit code {code}", shown(command)),
-        (None, Some(signal)) => bail!("`{}` was ended by signal {signal}", shown(command)),
-        (None, None) => bail!("`{}` failed", shown(command)),
+        (Some(code), _) => Err(format!("failed with exit code {code}")),
+        (None, Some(signal)) => Err(format!("was ended by signal {signal}")),
+        (None, None) => Err("failed".to_owned()),
     }
 }
 
@@ -196,7 +206,7 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let error = run(&mut Command::new("/nowhere/linkprobe")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot start `/nowhere/linkprobe`");
+        assert!(error.to_string().starts_with("`/nowhere/linkprobe` cannot be started: "));
     }
 
     #[test]

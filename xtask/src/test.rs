@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     build,
     host::Privilege,
-    process::{Stopwatch, Workspace, output, run as run_command, shown},
+    process::{Stopwatch, Workspace, attempt, output, shown},
     setup::{self, Purpose},
 };
 
@@ -41,18 +41,19 @@ pub(crate) fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     for (done, step) in steps.iter_mut().enumerate() {
         eprintln!("==> {} ({} of {count}): {}", step.name, done + 1, shown(&step.command));
         let time = Stopwatch::start();
-        let result = if step.root && privilege == Privilege::None {
-            Err(anyhow::anyhow!("it needs root, and sudo is not installed"))
+        let unable = step.root && privilege == Privilege::None;
+        let result = if unable {
+            Err("needs root, and sudo is not installed".to_owned())
         } else {
-            run_command(&mut step.command)
+            attempt(&mut step.command)
         };
-        if let Err(error) = result {
-            println!("steps: {done} passed, 1 failed");
+        if let Err(how) = result {
             eprintln!("==> {}: FAILED after {time}", step.name);
-            let root = if step.root && privilege == Privilege::None { ", as root" } else { "" };
+            println!("steps: {done} passed, 1 failed");
             bail!(
-                "{} failed: {error:#}\nto run only this step again, type{root}\n  {}",
+                "the step \"{}\" {how}; to run only it again, type{}\n  {}",
                 step.name,
+                if unable { " as root" } else { "" },
                 shown(&step.command)
             );
         }

@@ -42,11 +42,10 @@ impl Apt {
     pub(super) fn install(&self, packages: &[&str]) -> Result<()> {
         let packages = packages.join(" ");
         if !Self::exists() {
-            bail!("this host has no apt: install with its own means what Debian calls {packages}");
+            bail!("this host has no apt: install by its own means what Debian calls {packages}");
         }
         let Some(mut command) = self.privilege.unasked("env") else {
-            let commands = format!("apt-get update && apt-get install {packages}");
-            bail!("to install it wants root: type {}", self.privilege.typed(&commands));
+            bail!("to install it needs root: type\n  {}", self.typed_install(&packages));
         };
         self.update();
         command
@@ -63,7 +62,9 @@ impl Apt {
     /// Where there is no apt, or the package or a program is not to be had.
     pub(super) fn extract(&self, package: &str, programs: &[&str], directory: &Path) -> Result<()> {
         if !Self::exists() {
-            bail!("this host has no apt: put {} into the PATH by other means", programs.join(", "));
+            let names = programs.iter().filter_map(|program| program.rsplit('/').next());
+            let names = names.collect::<Vec<_>>().join(" and ");
+            bail!("this host has no apt: install {names} by its own means, into the PATH");
         }
         if !offered(package) {
             self.update();
@@ -77,7 +78,8 @@ impl Apt {
             // The lists may name a version that is gone by now.
             self.update();
             self.download(package, &partial).with_context(|| {
-                format!("if the lists of packages are old, type {}", self.typed_update())
+                let update = self.privilege.typed("apt-get update");
+                format!("the lists of packages may be old: type\n  {update}\nand try again")
             })?;
         }
         let archive = fs::read_dir(&partial)?
@@ -118,8 +120,10 @@ impl Apt {
         }
     }
 
-    fn typed_update(&self) -> String {
-        self.privilege.typed("apt-get update")
+    /// What one types to install `packages`, as [`Apt::install`] does.
+    pub(super) fn typed_install(&self, packages: &str) -> String {
+        let install = format!("apt-get install --no-install-recommends {packages}");
+        self.privilege.typed(&format!("apt-get update && {install}"))
     }
 }
 

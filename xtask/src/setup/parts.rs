@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use xtask::bpf::{self, NIGHTLY, Toolchain};
 
 use super::{Purpose, apt::Apt};
@@ -110,7 +110,10 @@ fn install_compiler(apt: &Apt) -> Result<()> {
     if find_program("rustup").is_some() {
         let mut rustup = Command::new("rustup");
         rustup.args(["toolchain", "install", NIGHTLY, "--profile", "minimal"]);
-        return run(rustup.args(["--component", "rust-src"]));
+        return run(rustup.args(["--component", "rust-src"])).with_context(|| {
+            let typed = apt.typed_install(&DEBIAN_COMPILER.join(" "));
+            format!("Debian's compiler does as well: there, type\n  {typed}\nrustup says")
+        });
     }
     if Apt::exists() {
         return apt.install(&DEBIAN_COMPILER);
