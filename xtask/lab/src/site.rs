@@ -31,15 +31,6 @@ pub enum Link {
     Down,
 }
 
-impl Link {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Down => "down",
-        }
-    }
-}
-
 /// A data center of the lab. It is its [`Namespace`], and more.
 #[derive(Debug)]
 pub struct Site {
@@ -78,14 +69,15 @@ impl Site {
             started: AtomicU32::new(0),
         };
         // One segment a packet, and none glued together on arrival: what is lost and what is counted
-        // are the packets of the wire. No address of the link's own: nothing but the lab's packets.
+        // are the packets of the wire. The link-local addresses stay: from them a router looks for its
+        // neighbours.
         let (end, inside) = (site.wan_end(), site.namespace.name());
         wan.ip(&format!(
             "link add {end} type veth peer name {INTERFACE} netns {inside}\n\
-             link set {end} addrgenmode none gso_max_segs 1 gro_max_size 1\n"
+             link set {end} gso_max_segs 1 gro_max_size 1\n"
         ))?;
         site.ip(&format!(
-            "link set {INTERFACE} addrgenmode none gso_max_segs 1\n\
+            "link set {INTERFACE} gso_max_segs 1\n\
              link set lo up\n"
         ))?;
         Ok(site)
@@ -93,17 +85,7 @@ impl Site {
 
     /// Brings the link up, with addresses and routes.
     pub(crate) fn connect(&self) -> Result<()> {
-        let (end, ipv4, ipv6) = (self.wan_end(), self.ipv4(), self.ipv6());
-        let (gateway4, gateway6) = self.gateways();
-        self.wan.ip(&format!(
-            "addr add {gateway4}/24 dev {end}\n\
-             addr add {gateway6}/64 dev {end} nodad\n\
-             link set {end} up\n"
-        ))?;
-        self.ip(&format!(
-            "addr add {ipv4}/24 dev {INTERFACE}\n\
-             addr add {ipv6}/64 dev {INTERFACE} nodad\n"
-        ))?;
+        self.set_carrier(Link::Up)?;
         self.set_link(Link::Up)
     }
 
@@ -154,16 +136,16 @@ impl Site {
     /// # Errors
     /// What `ip` says.
     pub fn set_link(&self, link: Link) -> Result<()> {
-        let mut commands = format!("link set {INTERFACE} {}\n", link.word());
+        let (ipv4, ipv6) = (self.ipv4(), self.ipv6());
+        let (gateway4, gateway6) = self.gateways();
+        self.ip(&set(INTERFACE, link, ipv4, ipv6))?;
         if link == Link::Up {
-            // The kernel has dropped them with the interface.
-            let (gateway4, gateway6) = self.gateways();
-            commands += &format!(
+            self.ip(&format!(
                 "route replace default via {gateway4} dev {INTERFACE}\n\
                  route replace default via {gateway6} dev {INTERFACE}\n"
-            );
+            ))?;
         }
-        self.ip(&commands)
+        Ok(())
     }
 
     /// Plugs the cable in, or pulls it out: the site sees no carrier, and nothing else.
@@ -171,7 +153,8 @@ impl Site {
     /// # Errors
     /// What `ip` says.
     pub fn set_carrier(&self, link: Link) -> Result<()> {
-        self.wan.ip(&format!("link set {} {}\n", self.wan_end(), link.word()))
+        let (gateway4, gateway6) = self.gateways();
+        self.wan.ip(&set(&self.wan_end(), link, gateway4, gateway6))
     }
 
     /// Starts a process in the site. Its output goes to a file in the lab's directory.
@@ -203,13 +186,26 @@ impl Site {
     }
 }
 
+/// Commands that set an interface up, with its addresses, or down. The kernel drops IPv6 addresses with
+/// the interface.
+fn set(interface: &str, link: Link, ipv4: Ipv4Addr, ipv6: Ipv6Addr) -> String {
+    match link {
+        Link::Down => format!("link set {interface} down\n"),
+        Link::Up => format!(
+            "link set {interface} up\n\
+             addr replace {ipv4}/24 dev {interface}\n\
+             addr replace {ipv6}/64 dev {interface} nodad\n"
+        ),
+    }
+}
+
 /// What every namespace of the lab wants of its kernel, whatever the host's defaults are.
 pub(crate) const SETTINGS: [(&str, &str); 7] = [
     ("ipv6/conf/all/disable_ipv6", "0"),
     ("ipv6/conf/default/disable_ipv6", "0"),
-    ("ipv6/conf/all/keep_addr_on_down", "1"),
-    ("ipv6/conf/default/keep_addr_on_down", "1"),
+    ("ipv6/conf/default/accept_dad", "0"),
     ("ipv6/conf/default/accept_ra", "0"),
+    ("ipv6/conf/default/router_solicitations", "0"),
     ("ipv4/conf/all/rp_filter", "0"),
     ("ipv4/conf/default/rp_filter", "0"),
 ];
