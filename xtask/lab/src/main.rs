@@ -1,3 +1,29 @@
 //! What runs on the lab without being a test.
 
-fn main() {}
+mod demo;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Networks of namespaces that can be made sick
+#[derive(Parser)]
+#[command(name = "lab", version)]
+enum Command {
+    /// Three regions probe one another through two faults; shows what was seen of them, and how fast
+    Demo(demo::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Demo(options) => demo::run(options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
