@@ -53,6 +53,8 @@ pub fn octets(hex: &str) -> Vec<u8> {
     let digits: Vec<char> = hex.chars().filter(|digit| !digit.is_whitespace()).collect();
     digits
         .chunks(2)
-        .map(|pair| pair.iter().fold(0, |octet, digit| octet * 16 + digit.to_digit(16).unwrap() as u8))
+        .map(|pair| {
+            pair.iter().fold(0, |octet, digit| octet * 16 + digit.to_digit(16).unwrap() as u8)
+        })
         .collect()
 }

@@ -9,7 +9,9 @@ use probe_ebpf::{
 };
 use tests::{
     golden::{self, octets},
-    kernel::{Kernel, SOURCE_PORT, XDP_DROP, XDP_PASS, XDP_TX, checksums_are_right, mend_checksums},
+    kernel::{
+        Kernel, SOURCE_PORT, XDP_DROP, XDP_PASS, XDP_TX, checksums_are_right, mend_checksums,
+    },
 };
 
 const PACKETS: usize = 100_000;

@@ -7,9 +7,7 @@ use probe_ebpf::{
 };
 use tests::{
     golden::{self, octets},
-    kernel::{
-        Kernel, XDP_DROP, XDP_PASS, XDP_TX, checksums_are_right, mend_checksums, payload,
-    },
+    kernel::{Kernel, XDP_DROP, XDP_PASS, XDP_TX, checksums_are_right, mend_checksums, payload},
 };
 
 /// The offset of the IP header in an untagged frame.
@@ -74,7 +72,11 @@ fn each_session_is_numbered_by_itself() {
         assert_eq!(reply(&kernel.ingress(&request).1).sequence, expected);
     }
     assert_eq!(reply(&kernel.ingress(&other).1).sequence, 0, "another SSID");
-    assert_eq!(reply(&kernel.ingress(&octets(golden::REQUEST_V6)).1).sequence, 0, "another address");
+    assert_eq!(
+        reply(&kernel.ingress(&octets(golden::REQUEST_V6)).1).sequence,
+        0,
+        "another address"
+    );
     assert_eq!(reply(&kernel.ingress(&request).1).sequence, 3);
 }
 
@@ -199,7 +201,9 @@ fn what_is_wrong_with_a_request_has_a_reason() {
         }),
         (
             Counter::ReflectorLoop,
-            changed(golden::REQUEST_V4, |f| f[UDP..UDP + 2].copy_from_slice(&862_u16.to_be_bytes())),
+            changed(golden::REQUEST_V4, |f| {
+                f[UDP..UDP + 2].copy_from_slice(&862_u16.to_be_bytes())
+            }),
         ),
     ] {
         let (action, out, counted) = Kernel::new().counted(&frame);
