@@ -17,7 +17,7 @@ impl Sum {
     /// the last part of what is summed may have an odd length.
     #[inline(always)]
     #[must_use]
-    pub fn add<const N: usize>(self, bytes: &[u8; N]) -> Self {
+    pub fn add_bytes<const N: usize>(self, bytes: &[u8; N]) -> Self {
         let mut sum = self.0;
         let mut at = 0;
         while at + 4 <= N {
@@ -39,12 +39,12 @@ impl Sum {
         Self(sum)
     }
 
-    /// Adds a slice, for the host; the same rule for odd lengths as [`Sum::add`].
+    /// Adds a slice, for the host; the same rule for odd lengths as [`Sum::add_bytes`].
     #[must_use]
     pub fn add_slice(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<2>();
-        let sum = words.iter().fold(self, |sum, word| sum.add(word));
-        rest.iter().fold(sum, |sum, last| sum.add(&[*last]))
+        let sum = words.iter().fold(self, Self::add_bytes);
+        rest.iter().fold(sum, |sum, last| sum.add_bytes(&[*last]))
     }
 
     /// Adds a number that stands on the wire as a big-endian 16-bit word.
@@ -116,7 +116,7 @@ mod tests {
     /// The worked example of RFC 1071, section 3.
     #[test]
     fn rfc1071_example() {
-        let sum = Sum::ZERO.add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        let sum = Sum::ZERO.add_bytes(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
         assert_eq!(sum.folded(), [0xdd, 0xf2]);
         assert_eq!(sum.checksum(), [0x22, 0x0d]);
     }
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn parts_give_the_same_sum_as_the_whole() {
         let bytes: [u8; 45] = core::array::from_fn(|i| (i * 37 + 11) as u8);
-        let whole = Sum::ZERO.add(&bytes).folded();
+        let whole = Sum::ZERO.add_bytes(&bytes).folded();
         assert_eq!(Sum::ZERO.add_slice(&bytes).folded(), whole);
         let (head, tail) = bytes.split_at(16);
         assert_eq!(Sum::ZERO.add_slice(head).add_slice(tail).folded(), whole);
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_zero_udp_checksum_is_sent_as_all_ones() {
-        let sum = Sum::ZERO.add(&[0xff, 0xff]);
+        let sum = Sum::ZERO.add_bytes(&[0xff, 0xff]);
         assert_eq!(sum.checksum(), [0, 0]);
         assert_eq!(sum.udp_checksum(), [0xff, 0xff]);
     }

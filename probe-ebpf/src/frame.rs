@@ -22,10 +22,10 @@ pub trait Bytes {
     /// multiple of four.
     #[inline(always)]
     fn sum<const N: usize>(&self, at: usize, mut sum: Sum) -> Option<Sum> {
-        const { assert!(N % 4 == 0) };
+        const { assert!(N.is_multiple_of(4)) };
         let mut offset = 0;
         while offset < N {
-            sum = sum.add::<4>(&self.read(at + offset)?);
+            sum = sum.add_bytes::<4>(&self.read(at + offset)?);
             offset += 4;
         }
         Some(sum)
@@ -341,9 +341,7 @@ fn ipv4_payload(frame: &(impl Bytes + ?Sized), at: usize) -> Result<u16, NotOurs
     if frame.read(at + ipv4::PROTOCOL).ok_or(NotOurs::Truncated)? != [PROTOCOL_UDP] {
         return Err(NotOurs::NotUdp);
     }
-    word(frame, at + ipv4::TOTAL_LENGTH)?
-        .checked_sub(IPV4_LENGTH as u16)
-        .ok_or(NotOurs::Truncated)
+    word(frame, at + ipv4::TOTAL_LENGTH)?.checked_sub(IPV4_LENGTH as u16).ok_or(NotOurs::Truncated)
 }
 
 /// Octets behind an IPv6 header without extension headers, if they are a UDP datagram.

@@ -11,7 +11,14 @@
 #![no_main]
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "core has no atomic read-modify-write for BPF, LLVM does")]
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    reason = "the macros of aya make public items without docs"
+)]
+#![expect(clippy::needless_pass_by_value, reason = "so the macros of aya want it")]
 
+#[expect(dead_code, reason = "the lab, which shares this file, writes all modes")]
 #[path = "impair/rule.rs"]
 mod rule;
 

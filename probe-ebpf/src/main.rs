@@ -10,6 +10,12 @@
 #![no_main]
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "core has no atomic read-modify-write for BPF, LLVM does")]
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    reason = "the macros of aya make public items without docs"
+)]
+#![expect(clippy::needless_pass_by_value, reason = "so the macros of aya want it")]
 
 mod kernel;
 

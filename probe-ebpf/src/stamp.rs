@@ -80,8 +80,8 @@ impl Request {
     #[must_use]
     pub fn sum(&self) -> Sum {
         Sum::ZERO
-            .add(&self.sequence.to_be_bytes())
-            .add(&self.timestamp.to_be_bytes())
+            .add_bytes(&self.sequence.to_be_bytes())
+            .add_bytes(&self.timestamp.to_be_bytes())
             .add_be16(self.error_estimate)
             .add_be16(self.ssid)
     }
@@ -158,9 +158,9 @@ impl Reply {
     pub fn sum(&self) -> Sum {
         self.head()
             .sum()
-            .add(&self.receive_timestamp.to_be_bytes())
-            .add(&self.sender_sequence.to_be_bytes())
-            .add(&self.sender_timestamp.to_be_bytes())
+            .add_bytes(&self.receive_timestamp.to_be_bytes())
+            .add_bytes(&self.sender_sequence.to_be_bytes())
+            .add_bytes(&self.sender_timestamp.to_be_bytes())
             .add_be16(self.sender_error_estimate)
             .add_be16(u16::from(self.sender_ttl) << 8)
     }

@@ -38,11 +38,7 @@ pub(crate) struct Unchanged {
 /// A veth hands over frames of this host whose checksum is still to be filled in by a network card:
 /// their field holds the sum of the pseudo-header only. They never were on a wire, and are accepted.
 #[inline(always)]
-pub(crate) fn verify(
-    ctx: &XdpContext,
-    packet: &Packet,
-    udp: &Udp,
-) -> Result<Unchanged, Refusal> {
+pub(crate) fn verify(ctx: &XdpContext, packet: &Packet, udp: &Udp) -> Result<Unchanged, Refusal> {
     if udp.version == IpVersion::V4 {
         let sum = packet.sum::<IPV4_LENGTH>(udp.ip_at, Sum::ZERO).ok_or(TRUNCATED)?;
         if sum.folded() != [0xff, 0xff] {

@@ -5,7 +5,10 @@ use core::ptr::addr_of_mut;
 use aya_ebpf::programs::XdpContext;
 use probe_ebpf::{
     checksum::Sum,
-    frame::{Address, Bytes, BytesMut, IPV4_LENGTH, IpVersion, MAC_LENGTH, Udp, ipv4, ipv6, udp as udp_field},
+    frame::{
+        Address, Bytes, BytesMut, IPV4_LENGTH, IpVersion, MAC_LENGTH, Udp, ipv4, ipv6,
+        udp as udp_field,
+    },
     maps::{Config, Counter, ReflectorKey, ReflectorSession},
     stamp::{self, Reply, Request},
 };
@@ -55,9 +58,8 @@ pub(crate) fn reflect(
     };
     // SAFETY: the map gave the pointer; the element stays readable while the program runs, even if
     // another CPU evicts it.
-    let (sequence, peer) = unsafe {
-        (state::next_u32(addr_of_mut!((*session).next_sequence)), (*session).peer)
-    };
+    let (sequence, peer) =
+        unsafe { (state::next_u32(addr_of_mut!((*session).next_sequence)), (*session).peer) };
     state::note_arrival(peer, received_at);
 
     let ttl = udp.ttl(packet).ok_or(TRUNCATED)?;
@@ -106,12 +108,7 @@ fn remember(key: &ReflectorKey, config: &Config) -> Result<*mut ReflectorSession
 
 /// Sends the frame back to where it came from, with the reply in the place of the request.
 #[inline(always)]
-fn write_reply(
-    packet: &mut Packet,
-    udp: &Udp,
-    reply: &Reply,
-    unchanged: &Unchanged,
-) -> Option<()> {
+fn write_reply(packet: &mut Packet, udp: &Udp, reply: &Reply, unchanged: &Unchanged) -> Option<()> {
     swap::<4>(packet, 0, MAC_LENGTH)?;
     swap::<2>(packet, 4, MAC_LENGTH + 4)?;
     match udp.version {

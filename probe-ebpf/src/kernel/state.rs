@@ -14,8 +14,8 @@ use aya_ebpf::{
 use probe_ebpf::{
     frame::Address,
     maps::{
-        Arrivals, Config, Counter, Counters, NO_PEER, ReflectorKey, ReflectorSession, Session, Slot,
-        SlotState,
+        Arrivals, Config, Counter, Counters, NO_PEER, ReflectorKey, ReflectorSession, Session,
+        Slot, SlotState,
     },
 };
 

@@ -4,21 +4,20 @@ use super::*;
 
 /// Sequence number 7, T1 = 3992977408.25 s, Error Estimate 34 * 2^12 synchronised, SSID 0x1234.
 const REQUEST: [u8; LENGTH] = [
-    0x00, 0x00, 0x00, 0x07, 0xee, 0x00, 0x00, 0x00, 0x40, 0x00, 0x00, 0x00, 0x8c, 0x22, 0x12, 0x34, //
+    0x00, 0x00, 0x00, 0x07, 0xee, 0x00, 0x00, 0x00, 0x40, 0x00, 0x00, 0x00, 0x8c, 0x22, 0x12,
+    0x34, //
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
 ];
 
-const DECODED_REQUEST: Request = Request {
-    sequence: 7,
-    timestamp: 0xee00_0000_4000_0000,
-    error_estimate: 0x8c22,
-    ssid: 0x1234,
-};
+const DECODED_REQUEST: Request =
+    Request { sequence: 7, timestamp: 0xee00_0000_4000_0000, error_estimate: 0x8c22, ssid: 0x1234 };
 
 /// The answer to it: the reflector's number 3, T2 = T1 + 0.25 s, T3 = T1 + 0.5 s, TTL 253.
 const REPLY: [u8; LENGTH] = [
-    0x00, 0x00, 0x00, 0x03, 0xee, 0x00, 0x00, 0x00, 0xc0, 0x00, 0x00, 0x00, 0x14, 0xff, 0x12, 0x34, //
-    0xee, 0x00, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x07, 0xee, 0x00, 0x00, 0x00, //
+    0x00, 0x00, 0x00, 0x03, 0xee, 0x00, 0x00, 0x00, 0xc0, 0x00, 0x00, 0x00, 0x14, 0xff, 0x12,
+    0x34, //
+    0xee, 0x00, 0x00, 0x00, 0x80, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x07, 0xee, 0x00, 0x00,
+    0x00, //
     0x40, 0x00, 0x00, 0x00, 0x8c, 0x22, 0x00, 0x00, 0xfd, 0x00, 0x00, 0x00,
 ];
 
@@ -80,16 +79,16 @@ fn a_packet_that_is_cut_short_is_none() {
 
 #[test]
 fn the_sum_of_a_packet_is_that_of_its_octets() {
-    assert_eq!(DECODED_REQUEST.sum().folded(), Sum::ZERO.add(&REQUEST).folded());
-    assert_eq!(DECODED_REPLY.sum().folded(), Sum::ZERO.add(&REPLY).folded());
+    assert_eq!(DECODED_REQUEST.sum().folded(), Sum::ZERO.add_bytes(&REQUEST).folded());
+    assert_eq!(DECODED_REPLY.sum().folded(), Sum::ZERO.add_bytes(&REPLY).folded());
 }
 
 /// What the TC program does to a checksum when it replaces the template.
 #[test]
 fn a_difference_of_sums_updates_a_checksum() {
     let template = Request { sequence: 0, timestamp: 0, error_estimate: 0, ssid: 0x1234 };
-    let before = Sum::ZERO.add(&template.encode()).add_be16(0x5678);
-    let after = Sum::ZERO.add(&REQUEST).add_be16(0x5678);
+    let before = Sum::ZERO.add_bytes(&template.encode()).add_be16(0x5678);
+    let after = Sum::ZERO.add_bytes(&REQUEST).add_be16(0x5678);
     let updated = before.add_partial(DECODED_REQUEST.sum().difference(template.sum()));
     assert_eq!(updated.folded(), after.folded());
 }
