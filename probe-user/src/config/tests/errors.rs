@@ -272,6 +272,15 @@ fn node() {
 }
 
 #[test]
+fn columns_are_characters() {
+    assert_eq!(
+        errors("[node]\nname = 'a'\nregion = 'r'\ninterfaces = ['größe', 'a/b']\n"),
+        ["f.toml:4:24: node.interfaces: \"a/b\" cannot be the name of an interface; \
+          write one such as \"eth0\" (`ip link` lists them)"]
+    );
+}
+
+#[test]
 fn peers() {
     check(&[
         (
