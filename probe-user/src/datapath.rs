@@ -173,7 +173,7 @@ impl Datapath {
                     self.attachments[index] = attachment;
                     Ok(interface)
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             });
         }
         done
@@ -325,11 +325,6 @@ fn hash<'a>(ebpf: &'a mut Ebpf, map: &'static str) -> Result<Hash<'a>, Error> {
     HashMap::try_from(found).map_err(|source| Error::Map { map, source })
 }
 
-fn write(
-    map: &mut Hash<'_>,
-    name: &'static str,
-    key: Address,
-    value: u32,
-) -> Result<(), Error> {
+fn write(map: &mut Hash<'_>, name: &'static str, key: Address, value: u32) -> Result<(), Error> {
     map.insert(memory::Key(key), value, 0).map_err(|source| Error::Map { map: name, source })
 }

@@ -159,8 +159,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 }
 
 fn set_up_logging(log: Log) {
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(log.level).with_writer(io::stderr).with_target(false);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(log.level)
+        .with_writer(io::stderr)
+        .with_target(false);
     match log.format {
         LogFormat::Text => subscriber.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => subscriber.json().init(),
@@ -173,7 +175,5 @@ fn print(text: &str) -> Result<()> {
 
 /// Whether the reader of our output has gone, as `head` does: no error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

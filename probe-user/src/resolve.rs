@@ -22,9 +22,12 @@ pub async fn resolve(
         Host::Ip(ip) => return Ok(SocketAddr::new(*ip, address.port)),
         Host::Name(name) => name,
     };
-    let found = tokio::time::timeout(PATIENCE, tokio::net::lookup_host((name.as_str(), address.port)))
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer from the name server"))??;
+    let found =
+        tokio::time::timeout(PATIENCE, tokio::net::lookup_host((name.as_str(), address.port)))
+            .await
+            .map_err(|_| {
+                io::Error::new(io::ErrorKind::TimedOut, "no answer from the name server")
+            })??;
     let found: Vec<SocketAddr> = found.collect();
     before
         .filter(|before| found.contains(before))

@@ -202,7 +202,7 @@ fn what_is_wrong_with_a_request_has_a_reason() {
         (
             Counter::ReflectorLoop,
             changed(golden::REQUEST_V4, |f| {
-                f[UDP..UDP + 2].copy_from_slice(&862_u16.to_be_bytes())
+                f[UDP..UDP + 2].copy_from_slice(&862_u16.to_be_bytes());
             }),
         ),
     ] {

@@ -114,10 +114,8 @@ impl Flow {
         self.next = self.next.wrapping_add(1);
         self.totals.sent += 1;
         self.totals.answered += 1;
-        self.anchor = Some(Anchor {
-            sequence: slot.sequence,
-            reflector_sequence: slot.reflector_sequence,
-        });
+        self.anchor =
+            Some(Anchor { sequence: slot.sequence, reflector_sequence: slot.reflector_sequence });
         self.rtt.add(Nanos::from(slot.round_trip));
         sink(Outcome::Answered { round_trip: slot.round_trip });
     }

@@ -302,7 +302,8 @@ impl State {
         self.close(old);
         let config = &self.config;
         let flows = usize::from(config.probe.flows);
-        let (Some(index), true) = (self.free_peers.pop_front(), self.free_ssids.len() >= flows) else {
+        let (Some(index), true) = (self.free_peers.pop_front(), self.free_ssids.len() >= flows)
+        else {
             self.peers[peer].problem = Some("there is no room for another session".to_owned());
             return;
         };

@@ -6,7 +6,7 @@ use aya::{
     Ebpf,
     programs::{
         ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode, loaded_programs, tc,
-        xdp::XdpLink, tc::SchedClassifierLink,
+        tc::SchedClassifierLink, xdp::XdpLink,
     },
     util::KernelVersion,
 };
@@ -142,8 +142,7 @@ pub(super) async fn attach(ebpf: &mut Ebpf, interface: &str) -> Result<Attachmen
             Err(_) => return Err(refused(program::INGRESS, native).into()),
         },
     };
-    let ingress_link =
-        xdp.take_link(link).map_err(|source| refused(program::INGRESS, source))?;
+    let ingress_link = xdp.take_link(link).map_err(|source| refused(program::INGRESS, source))?;
 
     let tcx = KernelVersion::current().is_ok_and(|kernel| kernel >= TCX_SINCE);
     if !tcx {

@@ -39,7 +39,8 @@ pub fn error_estimate() -> u16 {
         let mut timex: libc::timex = std::mem::zeroed();
         (libc::adjtimex(&raw mut timex), timex)
     };
-    let synchronised = state >= 0 && state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0;
+    let synchronised =
+        state >= 0 && state != libc::TIME_ERROR && timex.status & libc::STA_UNSYNC == 0;
     let micros = u64::try_from(timex.maxerror).unwrap_or(0);
     ntp::error_estimate(synchronised, Duration::from_micros(micros).as_nanos() as u64)
 }

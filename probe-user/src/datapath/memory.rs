@@ -47,7 +47,8 @@ impl<T: Shared> Array<T> {
     /// Maps the array with this name.
     pub(super) fn open(ebpf: &mut Ebpf, map: &'static str) -> Result<Self, Error> {
         let Some(Map::Array(data)) = ebpf.map_mut(map) else { return Err(Error::Missing(map)) };
-        let length = data.info().map_err(|source| Error::Map { map, source })?.max_entries() as usize;
+        let length =
+            data.info().map_err(|source| Error::Map { map, source })?.max_entries() as usize;
         let memory = File::from(
             data.fd()
                 .as_fd()

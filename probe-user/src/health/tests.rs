@@ -93,8 +93,7 @@ fn a_dead_flow_degrades_the_path_and_is_not_averaged_away() {
     let round = |world: &mut World, dead: bool| {
         for flow in 0..16 {
             world.now += STEP;
-            let outcome =
-                if dead && flow == 7 { Outcome::Lost(Lost::Forward) } else { ANSWERED };
+            let outcome = if dead && flow == 7 { Outcome::Lost(Lost::Forward) } else { ANSWERED };
             let changes = &mut world.changes;
             world.path.observe(flow, outcome, world.now, &mut |change| changes.push(change));
         }

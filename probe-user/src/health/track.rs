@@ -141,7 +141,7 @@ pub(crate) mod arbitrary {
             probes: (next() % 129) as u32,
             passes_in_a_row: next() as u32 >> 1,
             silences_in_a_row: next() as u32,
-            evidence_at: (next() % 2 == 0).then(&mut next),
+            evidence_at: next().is_multiple_of(2).then(&mut next),
             state: State::ALL[(next() % 4) as usize],
             cause: causes[(next() % 5) as usize],
         }

@@ -84,7 +84,8 @@ impl Schedule {
 
     fn due(&mut self, index: usize) -> Nanos {
         let span = self.interval / JITTER;
-        self.flows[index].nominal + self.random.below(2 * span + 1) - span.min(self.flows[index].nominal)
+        self.flows[index].nominal + self.random.below(2 * span + 1)
+            - span.min(self.flows[index].nominal)
     }
 }
 
