@@ -1,7 +1,7 @@
 //! A running agent: the wiring of datapath, sender, accounts, verdicts and HTTP.
 //!
-//! Three threads of work share one [`State`]: the **judge** goes through all paths every
-//! [`TICK`], the **resolver** turns names into addresses, and HTTP reads. None of them can hold up a
+//! Three threads of work share one [`state::State`]: the **judge** goes through all paths a hundred
+//! times a second, the **resolver** turns names into addresses, and HTTP reads. None of them can hold up a
 //! probe: the sender has a thread of its own and shares nothing with them but a channel.
 //!
 //! - [`state`]: what is shared, and what a tick does.

@@ -66,7 +66,8 @@ pub struct Direction {
     pub transitions: Transitions,
 }
 
-/// The probes that a verdict rests on: the most recent ones, at most 128.
+/// The probes that a verdict rests on: the most recent ones since it came, at most 128; that of a loss
+/// begins with the first one that was lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// How many there are.

@@ -14,6 +14,8 @@ pub struct Flow {
     next: u32,
     /// The last answered probe before it.
     anchor: Option<Anchor>,
+    /// What silence has meant for the probes since the anchor, if it has come to that.
+    silence: Option<Lost>,
     /// Probes that were given up and may still be answered, oldest first.
     given_up: VecDeque<GivenUp>,
     /// `Memory::answered` when `given_up` was last gone through.
@@ -116,6 +118,7 @@ impl Flow {
         self.totals.answered += 1;
         self.anchor =
             Some(Anchor { sequence: slot.sequence, reflector_sequence: slot.reflector_sequence });
+        self.silence = None;
         self.rtt.add(Nanos::from(slot.round_trip));
         sink(Outcome::Answered { round_trip: slot.round_trip });
     }
@@ -135,16 +138,21 @@ impl Flow {
             return false;
         }
         if let Some(answered) = run.answered {
+            // The last probes of a silence are like the others: what the numbers tell of them now is
+            // how it was then.
             let forward = self.lost_forward(&answered, run.length, rules);
             for i in 0..run.length {
-                let lost = forward.map_or(Lost::Unknown, |forward| {
-                    if i < forward { Lost::Forward } else { Lost::Reverse }
+                let lost = self.silence.unwrap_or(match forward {
+                    Some(forward) if i < forward => Lost::Forward,
+                    Some(_) => Lost::Reverse,
+                    None => Lost::Unknown,
                 });
                 self.give_up(memory, lost, sink);
             }
             return true;
         }
         if let Some(lost) = silence {
+            self.silence = Some(lost);
             for _ in 0..run.length {
                 self.give_up(memory, lost, sink);
             }

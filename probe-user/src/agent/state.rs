@@ -5,8 +5,8 @@ use std::{
     net::SocketAddr,
 };
 
-use anyhow::{Context as _, Result};
-use probe_ebpf::frame::Address;
+use anyhow::{Context as _, Result, ensure};
+use probe_ebpf::{frame::Address, maps::Slot};
 
 use crate::{
     account::{self, Memory as _, Outcome, Rules, rtt},
@@ -23,6 +23,9 @@ const LEAST_SESSIONS: usize = 1_024;
 
 /// The most sessions that SSIDs can name.
 const MOST_SESSIONS: usize = 65_535;
+
+/// The most memory that the slots of all sessions may take, in bytes.
+const MOST_MEMORY: usize = 1 << 30;
 
 /// Everything that the agent knows.
 pub struct State {
@@ -81,11 +84,11 @@ impl State {
         let probe = &config.probe;
         let sockets = Sockets::open(probe.flows, probe.dscp)
             .with_context(|| format!("cannot open {} UDP ports to send from", probe.flows))?;
-        let wanted = config.peers.len() * usize::from(probe.flows);
-        let sessions = (2 * wanted).max(LEAST_SESSIONS).next_power_of_two().min(MOST_SESSIONS);
+        let slots = slots(&config);
+        let sessions = sessions(&config, slots)?;
         let options = Options {
             sessions: sessions as u32,
-            slots: slots(&config),
+            slots,
             peers: sessions as u32,
             reflector_port: probe.port,
             first_source_port: sockets.first_port(),
@@ -259,7 +262,7 @@ impl State {
         }
         let before = self.peers.len();
         let kept = self.set_peers();
-        format!("{kept} peers kept, {} new, {} removed", self.peers.len() - kept, before - kept)
+        format!("peers: {kept} kept, {} new, {} removed", self.peers.len() - kept, before - kept)
     }
 
     /// Makes the peers those of the config, and returns how many were there already.
@@ -359,6 +362,21 @@ impl State {
         });
         self.sender.set_targets(targets.collect());
     }
+}
+
+/// How many sessions to make room for: twice as many as there are, as far as memory goes.
+fn sessions(config: &Config, slots: u32) -> Result<usize> {
+    let wanted = config.peers.len() * usize::from(config.probe.flows);
+    let affordable = MOST_MEMORY / (slots as usize * size_of::<Slot>());
+    ensure!(
+        wanted < affordable,
+        "{wanted} sessions (peers x flows) with {slots} slots each (probe.timeout / probe.interval) need \
+         more kernel memory than the {} MiB that are allowed: shorten probe.timeout, or lengthen \
+         probe.interval",
+        MOST_MEMORY >> 20
+    );
+    let spare = (2 * wanted).max(LEAST_SESSIONS).next_power_of_two();
+    Ok(spare.min(affordable - 1).min(MOST_SESSIONS).max(wanted))
 }
 
 fn slots(config: &Config) -> u32 {

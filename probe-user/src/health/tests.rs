@@ -85,6 +85,19 @@ fn five_losses_of_forty_are_too_many_and_four_are_not() {
     assert_eq!(world.states(), (Unhealthy, Healthy));
 }
 
+/// What was before the loss began must not make it look smaller.
+#[test]
+fn the_evidence_of_loss_begins_with_the_first_loss() {
+    let mut world = World::healthy();
+    world.observe(ANSWERED, 200);
+    for lost in [true, false, false, true, false, true, false, false, false, true, true] {
+        world.observe(if lost { Outcome::Lost(Lost::Forward) } else { ANSWERED }, 1);
+    }
+    let verdict = world.path.direction(Direction::Forward);
+    assert_eq!(verdict.state, Unhealthy);
+    assert_eq!((verdict.evidence.lost, verdict.evidence.probes), (5, 11));
+}
+
 #[test]
 fn a_dead_flow_degrades_the_path_and_is_not_averaged_away() {
     let mut world = World::healthy();

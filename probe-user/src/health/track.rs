@@ -111,12 +111,22 @@ impl Track {
         } else {
             (self.state, self.cause)
         };
-        if state != self.state && matches!(state, State::Healthy | State::Unknown) {
-            // A new verdict rests on new evidence.
-            (self.lost, self.probes) = (0, 0);
-            self.passes_in_a_row = if state == State::Healthy { self.passes_in_a_row } else { 0 };
+        if state != self.state {
+            self.forget(state, settings);
         }
         (self.state, self.cause) = (state, cause);
+    }
+
+    /// A new verdict rests on new evidence; that of loss begins with the first loss of the window.
+    fn forget(&mut self, state: State, settings: &Settings) {
+        match state {
+            State::Healthy => (self.lost, self.probes) = (0, 0),
+            State::Unknown => (self.lost, self.probes, self.passes_in_a_row) = (0, 0, 0),
+            State::Degraded | State::Unhealthy => {
+                self.lost &= mask(settings.window);
+                self.probes = u128::BITS - self.lost.leading_zeros();
+            }
+        }
     }
 
     fn remember(&mut self, lost: u128) {

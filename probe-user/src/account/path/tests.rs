@@ -108,6 +108,17 @@ fn an_agent_that_was_stopped_reports_no_loss() {
     assert_eq!(losses(&world.run(2 * SECOND, Fate::Answered, true)), []);
 }
 
+/// The probes that were on the way when a silence ends say nothing new about it.
+#[test]
+fn a_silence_ends_without_a_last_word_on_the_way_there() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, true);
+    world.run(3 * SECOND, Fate::LostForward, false);
+    let lost = losses(&world.run(SECOND, Fate::Answered, true));
+    assert!(!lost.is_empty(), "some were on the way");
+    assert!(lost.iter().all(|lost| *lost == Lost::Silent), "{lost:?}");
+}
+
 #[test]
 fn answers_after_a_blackhole_count_at_once() {
     let mut world = World::new();
