@@ -85,7 +85,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct AgentUrl {
-    /// Where the agent listens ([web] listen)
+    /// Where the agent listens: `listen` in the section `web` of its config
     #[arg(long, default_value = client::DEFAULT_URL)]
     url: String,
 }
