@@ -1,6 +1,7 @@
 //! What runs on the lab without being a test.
 
 mod demo;
+mod hold;
 
 use std::process::ExitCode;
 
@@ -12,11 +13,14 @@ use clap::Parser;
 enum Command {
     /// Three regions probe one another through two faults; shows what was seen of them, and how fast
     Demo(demo::Options),
+    /// Build a lab and keep it until interrupted, to look around with `ip netns exec`
+    Hold(hold::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Demo(options) => demo::run(options),
+        Command::Hold(options) => hold::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -151,22 +151,10 @@ fn a_process_can_be_stopped_asked_and_read() -> Result<()> {
     Ok(())
 }
 
-/// Not a test: a process that holds a lab, for the tests below to end.
-#[test]
-#[ignore = "started by other tests"]
-fn hold_a_lab() -> Result<()> {
-    let lab = Lab::builder().sites(&["fra", "nyc"]).build()?;
-    lab.delay("fra", "nyc", Duration::from_millis(1))?;
-    let process = lab.site("fra")?.spawn(sleeper())?;
-    println!("\nheld {} {} {}", prefix(&lab), process.pid(), lab.directory().display());
-    thread::sleep(Duration::from_secs(60));
-    Ok(())
-}
-
 /// The holder, and what it says of its lab: prefix of the names, process, directory.
 fn holder() -> Result<(Child, String, u32, String)> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["--exact", "hold_a_lab", "--ignored", "--nocapture"])
+    let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
+        .args(["hold", "fra", "nyc"])
         .stdout(Stdio::piped())
         .spawn()?;
     let output = BufReader::new(child.stdout.take().context("no output")?);
