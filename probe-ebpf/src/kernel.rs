@@ -18,7 +18,10 @@ pub(crate) mod reflector;
 pub(crate) mod replies;
 pub(crate) mod state;
 
-use probe_ebpf::{frame::NotOurs, maps::Counter};
+use probe_ebpf::{
+    frame::{Address, NotOurs},
+    maps::Counter,
+};
 
 /// What was done for a frame that is ours and valid.
 pub(crate) enum Done {
@@ -41,6 +44,12 @@ impl From<NotOurs> for Refusal {
     fn from(reason: NotOurs) -> Self {
         Self::NotOurs(reason.into())
     }
+}
+
+/// Passes on what goes to somebody else: this host may be a router.
+#[inline(always)]
+pub(crate) fn ours(destination: &Address) -> Result<(), Refusal> {
+    if state::is_local(destination) { Ok(()) } else { Err(Refusal::NotOurs(Counter::NotLocal)) }
 }
 
 /// The refusal of a frame that ends before its own headers say.

@@ -227,7 +227,7 @@ counters! {
     NotUdp = "not_udp", Passed;
     /// Neither the reflector's port nor one of ours.
     OtherPort = "other_port", Passed;
-    /// To the reflector's port, but at an address that is not this host's: traffic in transit.
+    /// To a port of ours, but at an address that is not this host's: traffic in transit.
     NotLocal = "not_local", Passed;
     /// A request that was answered.
     Reflected = "reflected", Reflected;

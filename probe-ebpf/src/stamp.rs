@@ -165,6 +165,16 @@ impl Reply {
             .add_be16(u16::from(self.sender_ttl) << 8)
     }
 
+    /// Whether this can be what a reflector has sent: received within the second before it was
+    /// reflected. A request has zeros there, or whatever its sender pads with, which passes for a reply
+    /// once in 2^32 times.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_plausible(&self) -> bool {
+        let residence = self.timestamp.wrapping_sub(self.receive_timestamp);
+        self.receive_timestamp != 0 && residence < 1 << 32 && self.sender_ttl != 0
+    }
+
     /// The packet as octets.
     #[must_use]
     pub fn encode(&self) -> [u8; LENGTH] {

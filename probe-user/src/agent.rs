@@ -13,6 +13,7 @@ pub mod report;
 pub mod state;
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -28,11 +29,12 @@ use tokio::{
     net::TcpListener,
     runtime::Handle,
     signal::unix::{SignalKind, signal},
-    task::JoinSet,
+    sync::Semaphore,
+    task::AbortHandle,
 };
 
 use crate::{
-    config::{Config, Host},
+    config::{Config, Host, PeerConfig},
     datapath::clock,
     metrics::Snapshot,
     resolve, web,
@@ -40,6 +42,9 @@ use crate::{
 
 /// How often the paths are judged. It adds half of itself to the time to detection.
 const TICK: Duration = Duration::from_millis(10);
+
+/// How many names are looked up at once. A look-up holds a thread until the name server answers.
+const LOOK_UPS: usize = 8;
 
 /// How many ticks lie between two looks at the host: its clock, its addresses, its interfaces.
 const TICKS_PER_CHECK: u64 = 100;
@@ -57,11 +62,12 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} ([web] listen)"))?;
-    let state = State::start(config).await?;
+    let state = State::start(config)?;
     let agent = Arc::new(Agent {
         file,
         state: Mutex::new(state),
-        resolver: Mutex::new(JoinSet::new()),
+        resolver: Mutex::new(HashMap::new()),
+        look_ups: Semaphore::new(LOOK_UPS),
         runtime: Handle::current(),
     });
     agent.resolve_names();
@@ -87,7 +93,6 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     tracing::info!("stopping");
     stop.send(()).ok();
     server.await.context("the web server has panicked")?.context("the web server has failed")?;
-    agent.lock_resolver().abort_all();
     tokio::task::spawn_blocking(move || drop(judge)).await?;
     Ok(())
 }
@@ -96,7 +101,9 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
 struct Agent {
     file: PathBuf,
     state: Mutex<State>,
-    resolver: Mutex<JoinSet<()>>,
+    /// The task that looks up the name of each peer that has one.
+    resolver: Mutex<HashMap<PeerConfig, AbortHandle>>,
+    look_ups: Semaphore,
     runtime: Handle,
 }
 
@@ -106,30 +113,40 @@ impl Agent {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock_resolver(&self) -> MutexGuard<'_, JoinSet<()>> {
+    fn lock_resolver(&self) -> MutexGuard<'_, HashMap<PeerConfig, AbortHandle>> {
         self.resolver.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks up the names of all peers, now and again. Peers with an address are probed already.
+    /// Looks up the names of all peers, now and again. Peers with an address are probed already, and
+    /// peers that were there before go on as they are.
     fn resolve_names(self: &Arc<Self>) {
-        let mut tasks = JoinSet::new();
-        for peer in self.lock().config().peers.clone() {
-            if matches!(peer.address.host, Host::Ip(_)) {
-                continue;
+        let peers = self.lock().config().peers.clone();
+        let mut tasks = self.lock_resolver();
+        tasks.retain(|peer, task| {
+            let stays = peers.contains(peer);
+            if !stays {
+                task.abort();
             }
-            let agent = Arc::clone(self);
-            let look_up = async move {
-                loop {
-                    let before = agent.lock().resolved(&peer.name);
-                    let found = resolve::resolve(&peer.address, before).await;
-                    agent.lock().set_address(&peer.name, found.map_err(|error| error.to_string()));
-                    tokio::time::sleep(resolve::AGAIN).await;
-                }
-            };
-            tasks.spawn_on(look_up, &self.runtime);
+            stays
+        });
+        for peer in peers {
+            if matches!(peer.address.host, Host::Name(_)) && !tasks.contains_key(&peer) {
+                let task = Arc::clone(self).resolve_name(peer.clone());
+                tasks.insert(peer, self.runtime.spawn(task).abort_handle());
+            }
         }
-        // The tasks of the set that was there before end as it is dropped.
-        *self.lock_resolver() = tasks;
+    }
+
+    async fn resolve_name(self: Arc<Self>, peer: PeerConfig) {
+        loop {
+            let before = self.lock().resolved(&peer.name);
+            // The semaphore is never closed.
+            let permit = self.look_ups.acquire().await;
+            let found = resolve::resolve(&peer.address, before).await;
+            drop(permit);
+            self.lock().set_address(&peer.name, found.map_err(|error| error.to_string()));
+            tokio::time::sleep(resolve::AGAIN).await;
+        }
     }
 }
 
@@ -178,7 +195,7 @@ impl Judge {
                 state.tick(clock::monotonic());
                 ticks += 1;
                 if ticks.is_multiple_of(TICKS_PER_CHECK) {
-                    agent.runtime.block_on(state.check_host());
+                    state.check_host();
                 }
             }
         })?;

@@ -156,19 +156,19 @@ impl Datapath {
     ///
     /// # Errors
     /// Where there is no such interface, or another XDP program is on it.
-    pub async fn attach(&mut self, interface: &str) -> Result<&Attachment, Error> {
-        let attachment = attach(&mut self.ebpf, interface).await?;
+    pub fn attach(&mut self, interface: &str) -> Result<&Attachment, Error> {
+        let attachment = attach(&mut self.ebpf, interface)?;
         self.attachments.push(attachment);
         Ok(&self.attachments[self.attachments.len() - 1])
     }
 
     /// Looks whether the interfaces are still the ones that were attached to, and attaches to those
     /// that were made anew under the same name. Returns what was done, for the log.
-    pub async fn reattach(&mut self) -> Vec<Result<String, Error>> {
+    pub fn reattach(&mut self) -> Vec<Result<String, Error>> {
         let mut done = Vec::new();
         for index in 0..self.attachments.len() {
             let Some(interface) = self.attachments[index].replaced() else { continue };
-            done.push(match attach(&mut self.ebpf, &interface).await {
+            done.push(match attach(&mut self.ebpf, &interface) {
                 Ok(attachment) => {
                     self.attachments[index] = attachment;
                     Ok(interface)

@@ -68,6 +68,9 @@ pub struct Verdict {
 /// Losses in a row after which one flow of a path counts as dead.
 const DEAD_FLOW_LOSSES: u32 = 8;
 
+/// After so many losses in a row, while other flows pass, a flow's losses are its own.
+const SUSPECT_FLOW_LOSSES: u32 = 3;
+
 /// The health of the path to one peer, by direction.
 #[derive(Clone, Debug)]
 pub struct Path {
@@ -126,12 +129,19 @@ impl Path {
         sink: &mut impl FnMut(Transition),
     ) {
         for direction in Direction::ALL {
-            let track = &mut self.directions[direction as usize].track;
-            let flow = &mut self.flows[flow][direction as usize];
+            let index = direction as usize;
+            let others_pass = self.flows.iter().any(|flow| flow[index].losses_in_a_row == 0);
+            let track = &mut self.directions[index].track;
+            let flow = &mut self.flows[flow][index];
             match evidence(outcome, direction) {
                 Says::Passed => {
                     track.pass(now, &self.settings);
                     flow.pass(&self.settings);
+                }
+                // A flow that is dead by itself is not to be averaged into the path's loss.
+                Says::Lost if flow.losses_in_a_row >= SUSPECT_FLOW_LOSSES && others_pass => {
+                    track.alive(now);
+                    flow.fail();
                 }
                 Says::Lost => {
                     track.fail(now);
@@ -141,7 +151,7 @@ impl Path {
                 Says::Nothing => track.silence(),
                 Says::NotLost => {
                     track.forgive();
-                    flow.forgive();
+                    flow.pass(&self.settings);
                 }
             }
         }
@@ -240,10 +250,6 @@ impl FlowTrack {
         self.passes_in_a_row = 0;
         self.losses_in_a_row = self.losses_in_a_row.saturating_add(1);
         self.dead |= self.losses_in_a_row >= DEAD_FLOW_LOSSES;
-    }
-
-    fn forgive(&mut self) {
-        self.losses_in_a_row = self.losses_in_a_row.saturating_sub(1);
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -103,7 +104,10 @@ enum ConfigCommand {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     set_up_logging(cli.log);
     match execute(cli.command) {
         Ok(code) => code,
@@ -115,14 +119,26 @@ fn main() -> ExitCode {
     }
 }
 
+/// Prints help, or what is wrong with the command line. A monitoring plugin that was called in a wrong
+/// way knows nothing, which is 3; clap's 2 would say "unhealthy".
+fn usage(error: &clap::Error) -> ExitCode {
+    error.print().ok();
+    let check = std::env::args().nth(1).is_some_and(|command| command == "check");
+    match error.exit_code() {
+        0 => ExitCode::SUCCESS,
+        _ if check => ExitCode::from(3),
+        code => ExitCode::from(code as u8),
+    }
+}
+
 fn execute(command: Command) -> Result<ExitCode> {
     match command {
         Command::Run { config: file } => {
             let config = Config::load(&file)?;
-            runtime()?.block_on(agent::run(file, config))?;
+            block_on(agent::run(file, config))?;
         }
         Command::Reflect { interfaces, port } => {
-            runtime()?.block_on(agent::reflect::run(&interfaces, port))?;
+            block_on(agent::reflect::run(&interfaces, port))?;
         }
         Command::Status { agent, json } => {
             let paths = client::fetch_paths(&agent.url)?;
@@ -151,12 +167,16 @@ fn execute(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
+fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .context("cannot start the async runtime")
+        .context("cannot start the async runtime")?;
+    let outcome = runtime.block_on(work);
+    // A name server that does not answer must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
 }
 
 fn set_up_logging(log: Log) {

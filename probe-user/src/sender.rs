@@ -146,7 +146,9 @@ impl Loop {
                 Ok(Command::Targets(targets)) => {
                     self.schedule.set_targets(&targets, clock::monotonic());
                 }
-                Ok(Command::Interval(interval)) => self.schedule.set_interval(interval),
+                Ok(Command::Interval(interval)) => {
+                    self.schedule.set_interval(interval, clock::monotonic());
+                }
                 Ok(Command::Dscp(dscp)) => {
                     if let Err(error) = self.sockets.set_dscp(dscp) {
                         tracing::warn!(%error, dscp, "cannot set the DSCP of probes");

@@ -29,7 +29,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Loads the programs. 192.0.2.2 and 2001:db8::2 are addresses of this host.
+    /// Loads the programs. 192.0.2.1, 192.0.2.2 and 2001:db8::2 are addresses of this host.
     ///
     /// # Panics
     /// Where they do not load: not root, most of the time.
@@ -46,7 +46,8 @@ impl Kernel {
         })
         .expect("the programs load (this test needs root)");
         let v6 = "2001:db8::2".parse::<std::net::IpAddr>().unwrap();
-        let local = [Address::v4([192, 0, 2, 2]), Address::from(v6)];
+        let v4 = [1, 2].map(|host| Address::v4([192, 0, 2, host]));
+        let local = [v4[0], v4[1], Address::from(v6)];
         datapath.set_local_addresses(local.into()).unwrap();
         Self { datapath }
     }
@@ -69,9 +70,24 @@ impl Kernel {
     /// # Panics
     /// Where the kernel does not run it, or the program says anything but "go on".
     pub fn egress(&mut self, frame: &[u8]) -> Vec<u8> {
+        self.egress_from(frame, 0)
+    }
+
+    /// The same for a frame that has come in by the interface with this index: 0 for none.
+    ///
+    /// # Panics
+    /// As [`Kernel::egress`].
+    pub fn egress_from(&mut self, frame: &[u8], interface: u32) -> Vec<u8> {
+        // `struct __sk_buff` up to `ingress_ifindex`, which is its tenth field.
+        let mut context = [0; 40];
+        context[36..].copy_from_slice(&interface.to_ne_bytes());
         let mut out = vec![0; frame.len() + 256];
-        let options =
-            TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), ..Default::default() };
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            ..Default::default()
+        };
         let result = self.datapath.egress().unwrap().test_run(options).expect("TC runs");
         assert_eq!(result.return_value as i32, -1, "TC_ACT_UNSPEC, whatever the packet");
         out.truncate(result.data_size_out as usize);

@@ -199,6 +199,14 @@ fn what_is_wrong_with_a_request_has_a_reason() {
             frame[IP + 40 + udp::CHECKSUM..IP + 48].fill(0);
             frame
         }),
+        // What a reflector at another port has sent is not answered either. Its destination is ours.
+        (
+            Counter::ReflectorLoop,
+            changed(golden::REPLY_V4, |f| {
+                f[UDP..UDP + 2].copy_from_slice(&5_000_u16.to_be_bytes());
+                f[UDP + 2..UDP + 4].copy_from_slice(&862_u16.to_be_bytes());
+            }),
+        ),
         (
             Counter::ReflectorLoop,
             changed(golden::REQUEST_V4, |f| {

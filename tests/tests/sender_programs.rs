@@ -10,7 +10,7 @@ use probe_ebpf::{
 use probe_user::account::Memory as _;
 use tests::{
     golden::{self, octets},
-    kernel::{Kernel, SLOTS, SOURCE_PORT, XDP_DROP, checksums_are_right, mend_checksums},
+    kernel::{Kernel, SLOTS, SOURCE_PORT, XDP_DROP, XDP_PASS, checksums_are_right, mend_checksums},
 };
 
 const SSID: u16 = 0x1234;
@@ -108,6 +108,23 @@ fn what_is_of_no_session_leaves_as_it_is() {
     kernel.datapath.close_session(SSID);
     let frame = template(golden::REQUEST_V4);
     assert_eq!(kernel.egress(&frame), frame, "the session has ended");
+}
+
+/// A router that runs an agent too: the packets of others carry the same ports and SSIDs.
+#[test]
+fn what_passes_through_is_left_alone() {
+    let mut kernel = kernel();
+    let forwarded = template(golden::REQUEST_V4);
+    assert_eq!(kernel.egress_from(&forwarded, 1), forwarded);
+    assert_eq!(kernel.count(Counter::OtherTraffic), 1);
+
+    let sent = kernel.egress(&forwarded);
+    let mut reply = reply_to(&sent, |_| {});
+    reply[33] = 77;
+    mend_checksums(&mut reply);
+    let (action, out, counted) = kernel.counted(&reply);
+    assert_eq!((action, counted), (XDP_PASS, vec![Counter::NotLocal]));
+    assert_eq!(out, reply);
 }
 
 #[test]

@@ -16,6 +16,11 @@ use super::{clock, packet::Packet, state};
 #[inline(always)]
 pub(crate) fn handle(ctx: &TcContext) -> Result<(), Counter> {
     let mut packet = Packet::of_tc(ctx);
+    // What this host forwards has come in somewhere; what it sends itself has not.
+    // SAFETY: the kernel gave the context for the time that the program runs.
+    if unsafe { (*ctx.skb.skb).ingress_ifindex } != 0 {
+        return Err(Counter::OtherTraffic);
+    }
     let udp = Udp::find(&packet).map_err(|_| Counter::OtherTraffic)?;
     let config = state::config().ok_or(Counter::OtherTraffic)?;
     if udp.source_port.wrapping_sub(config.first_source_port) >= config.source_ports {

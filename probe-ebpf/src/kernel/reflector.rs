@@ -31,7 +31,7 @@ pub(crate) fn reflect(
     let received_at = clock::monotonic();
     let destination = udp.destination(packet).ok_or(TRUNCATED)?;
     if udp.payload_length() < stamp::LENGTH {
-        ours(&destination)?;
+        super::ours(&destination)?;
         return Err(Refusal::Invalid(Counter::TooShort));
     }
     let request = Request::read(packet, udp.payload_at()).ok_or(TRUNCATED)?;
@@ -44,11 +44,14 @@ pub(crate) fn reflect(
     };
     let known = state::reflector_session(&key).filter(|session| is_current(*session, config));
     if known.is_none() {
-        ours(&destination)?;
+        super::ours(&destination)?;
     }
     // RFC 8762, section 4.1, leaves the sender's port open; a reflector's would make two of them
-    // answer each other for ever.
-    if udp.source_port == config.reflector_port || udp.source_port == stamp::PORT {
+    // answer each other for ever. A reflector at another port is known by what it sends.
+    let from_reflector = udp.source_port == config.reflector_port
+        || udp.source_port == stamp::PORT
+        || Reply::read(packet, udp.payload_at()).ok_or(TRUNCATED)?.is_plausible();
+    if from_reflector {
         return Err(Refusal::Invalid(Counter::ReflectorLoop));
     }
     let unchanged = integrity::verify(ctx, packet, udp)?;
@@ -76,12 +79,6 @@ pub(crate) fn reflect(
         timestamp: clock::wire(config, clock::monotonic()),
     };
     write_reply(packet, udp, &reply, &unchanged).ok_or(TRUNCATED)
-}
-
-/// Passes on what goes to somebody else: this host may be a router.
-#[inline(always)]
-fn ours(destination: &Address) -> Result<(), Refusal> {
-    if state::is_local(destination) { Ok(()) } else { Err(Refusal::NotOurs(Counter::NotLocal)) }
 }
 
 /// Whether what a session remembers was looked up in the maps as they are now.

@@ -25,6 +25,8 @@ pub(crate) fn accept(
     config: &Config,
 ) -> Result<(), Refusal> {
     let now = clock::monotonic();
+    // All agents use the same ports and SSIDs: what passes through to another host may look like ours.
+    super::ours(&udp.destination(packet).ok_or(TRUNCATED)?)?;
     if udp.payload_length() < stamp::LENGTH {
         return Err(Refusal::Invalid(Counter::TooShort));
     }

@@ -6,7 +6,7 @@ use core::{
 };
 
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     helpers::bpf_get_smp_processor_id,
     macros::map,
     maps::{Array, HashMap, LruHashMap},
@@ -34,7 +34,8 @@ static COUNTERS: Array<Counters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static PEERS: HashMap<Address, u32> = HashMap::with_max_entries(1, 0);
 #[map]
-static LOCAL_ADDRESSES: HashMap<Address, u32> = HashMap::with_max_entries(1024, 0);
+static LOCAL_ADDRESSES: HashMap<Address, u32> =
+    HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
 #[map]
 static REFLECTOR: LruHashMap<ReflectorKey, ReflectorSession> =
     LruHashMap::with_max_entries(65_536, 0);

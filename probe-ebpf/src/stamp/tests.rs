@@ -78,6 +78,15 @@ fn a_packet_that_is_cut_short_is_none() {
 }
 
 #[test]
+fn a_reply_is_told_from_a_request() {
+    assert!(DECODED_REPLY.is_plausible());
+    assert!(!Reply::read(&REQUEST[..], 0).unwrap().is_plausible());
+    let mut padded = REQUEST;
+    padded[16..].fill(0xaa);
+    assert!(!Reply::read(&padded[..], 0).unwrap().is_plausible(), "padding is not a timestamp");
+}
+
+#[test]
 fn the_sum_of_a_packet_is_that_of_its_octets() {
     assert_eq!(DECODED_REQUEST.sum().folded(), Sum::ZERO.add_bytes(&REQUEST).folded());
     assert_eq!(DECODED_REPLY.sum().folded(), Sum::ZERO.add_bytes(&REPLY).folded());

@@ -62,13 +62,18 @@ impl Path {
         let deadline = self.flows.iter().map(|flow| flow.deadline(&self.rules)).max()?;
         let rounds = u64::from(SILENT_PROBES).div_ceil(self.flows.len().max(1) as u64);
         let patience = rounds * self.rules.interval + deadline;
-        if now.saturating_sub(waiting_since.max(answered_at)) < patience {
+        let began = waiting_since.max(answered_at);
+        if now.saturating_sub(began) < patience {
             return None;
         }
         Some(match self.visits.gap() {
             // Does not probe us, or too seldom to be missed already.
             None => Lost::Unknown,
             Some(gap) if gap * 4 > patience => Lost::Unknown,
+            // Had stopped before the last answer came: that it is silent now means nothing.
+            Some(gap) if self.visits.last_at + 4 * gap + patience / 2 < answered_at => {
+                Lost::Unknown
+            }
             Some(_) if now.saturating_sub(self.visits.last_at) < patience / 2 => Lost::Forward,
             Some(_) => Lost::Silent,
         })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use probe_ebpf::maps::Fate;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,7 +28,7 @@ pub async fn run(interfaces: &[String], port: u16) -> Result<()> {
     })?;
     datapath.refresh_addresses()?;
     for interface in interfaces {
-        let attachment = datapath.attach(interface).await?;
+        let attachment = datapath.attach(interface)?;
         tracing::info!(interface, xdp = %attachment.mode, port, "reflecting");
     }
     let mut check = tokio::time::interval(CHECK);
@@ -38,8 +38,10 @@ pub async fn run(interfaces: &[String], port: u16) -> Result<()> {
             _ = interrupt.recv() => break,
             _ = check.tick() => {
                 datapath.refresh_clock();
-                datapath.refresh_addresses().context("cannot look up the addresses of this host")?;
-                for done in datapath.reattach().await {
+                if let Err(error) = datapath.refresh_addresses() {
+                    tracing::warn!(%error, "cannot look up the addresses of this host");
+                }
+                for done in datapath.reattach() {
                     match done {
                         Ok(interface) => tracing::info!(interface, "attached again"),
                         Err(error) => tracing::warn!(%error, "cannot attach again"),

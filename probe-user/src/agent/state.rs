@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -26,6 +26,9 @@ const MOST_SESSIONS: usize = 65_535;
 
 /// The most memory that the slots of all sessions may take, in bytes.
 const MOST_MEMORY: usize = 1 << 30;
+
+/// The most memory that sessions may take for which there are no peers yet, in bytes.
+const SPARE_MEMORY: usize = 64 << 20;
 
 /// Everything that the agent knows.
 pub struct State {
@@ -80,9 +83,9 @@ impl State {
     ///
     /// # Errors
     /// Where the kernel refuses; the message says what.
-    pub async fn start(config: Config) -> Result<Self> {
+    pub fn start(config: Config) -> Result<Self> {
         let probe = &config.probe;
-        let sockets = Sockets::open(probe.flows, probe.dscp)
+        let sockets = Sockets::open(probe.flows, probe.dscp, probe.port)
             .with_context(|| format!("cannot open {} UDP ports to send from", probe.flows))?;
         let slots = slots(&config);
         let sessions = sessions(&config, slots)?;
@@ -97,7 +100,7 @@ impl State {
         let mut datapath = Datapath::load(options)?;
         datapath.refresh_addresses()?;
         for interface in &config.node.interfaces {
-            let attachment = datapath.attach(interface).await?;
+            let attachment = datapath.attach(interface)?;
             let egress = if attachment.tcx { "tcx" } else { "clsact" };
             tracing::info!(interface, xdp = %attachment.mode, egress, "attached");
         }
@@ -174,14 +177,14 @@ impl State {
     }
 
     /// Keeps up with the host: its clock, its addresses, interfaces that were made anew.
-    pub async fn check_host(&mut self) {
+    pub fn check_host(&mut self) {
         self.datapath.refresh_clock();
         match self.datapath.refresh_addresses() {
             Ok(true) => tracing::info!("the addresses of this host have changed"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "cannot look up the addresses of this host"),
         }
-        for done in self.datapath.reattach().await {
+        for done in self.datapath.reattach() {
             match done {
                 Ok(interface) => tracing::info!(interface, "attached again: it was made anew"),
                 Err(error) => tracing::warn!(%error, "cannot attach again"),
@@ -303,16 +306,16 @@ impl State {
     fn open(&mut self, peer: usize, address: SocketAddr) {
         let old = self.peers[peer].path.take();
         self.close(old);
-        let config = &self.config;
-        let flows = usize::from(config.probe.flows);
-        let (Some(index), true) = (self.free_peers.pop_front(), self.free_ssids.len() >= flows)
-        else {
+        let flows = usize::from(self.config.probe.flows);
+        if self.free_ssids.len() < flows {
             self.peers[peer].problem = Some("there is no room for another session".to_owned());
             return;
-        };
-        if let Err(error) = self.datapath.set_peer(Address::from(address.ip()), index) {
-            tracing::warn!(%error, "the peer's own probes cannot be told from those of others");
         }
+        let Some(index) = self.arrivals_of(address.ip()) else {
+            self.peers[peer].problem = Some("there is no room for another peer".to_owned());
+            return;
+        };
+        let config = &self.config;
         let first_port = self.datapath.options().first_source_port;
         let ssids: Vec<u16> = self.free_ssids.drain(..flows).collect();
         let flows: Vec<Flow> = (first_port..)
@@ -341,10 +344,27 @@ impl State {
         });
     }
 
+    /// Where the probes that come from an address are counted. Peers at one address share it.
+    fn arrivals_of(&mut self, ip: IpAddr) -> Option<u32> {
+        let mut paths = self.peers.iter().filter_map(|peer| peer.path.as_ref());
+        if let Some(path) = paths.find(|path| path.address.ip() == ip) {
+            return Some(path.index);
+        }
+        let index = self.free_peers.pop_front()?;
+        if let Err(error) = self.datapath.set_peer(Address::from(ip), index) {
+            tracing::warn!(%error, "the peer's own probes cannot be told from those of others");
+        }
+        Some(index)
+    }
+
+    /// Ends the sessions of a path that is no longer any peer's.
     fn close(&mut self, path: Option<Path>) {
         let Some(path) = path else { return };
-        self.datapath.remove_peer(Address::from(path.address.ip())).ok();
-        self.free_peers.push_back(path.index);
+        let mut others = self.peers.iter().filter_map(|peer| peer.path.as_ref());
+        if !others.any(|other| other.index == path.index) {
+            self.datapath.remove_peer(Address::from(path.address.ip())).ok();
+            self.free_peers.push_back(path.index);
+        }
         for flow in path.flows {
             self.datapath.close_session(flow.ssid);
             self.free_ssids.push_back(flow.ssid);
@@ -376,7 +396,8 @@ fn sessions(config: &Config, slots: u32) -> Result<usize> {
         MOST_MEMORY >> 20
     );
     let spare = (2 * wanted).max(LEAST_SESSIONS).next_power_of_two();
-    Ok(spare.min(affordable - 1).min(MOST_SESSIONS).max(wanted))
+    let cheap = SPARE_MEMORY / (slots as usize * size_of::<Slot>());
+    Ok(spare.min(cheap).max(wanted).min(MOST_SESSIONS))
 }
 
 fn slots(config: &Config) -> u32 {

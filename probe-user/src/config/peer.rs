@@ -9,7 +9,7 @@ use super::reader::Section;
 use super::value;
 
 /// A peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PeerConfig {
     /// Its name; no two peers share one.
     pub name: String,
@@ -40,7 +40,7 @@ pub enum Host {
 }
 
 /// What a Session-Reflector can do (RFC 8762, section 4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ReflectorKind {
     /// It numbers its replies itself, so that loss can be told apart by direction.
     #[default]

@@ -120,14 +120,14 @@ pub(super) fn egress(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, super::Err
 }
 
 /// Attaches both programs to an interface.
-pub(super) async fn attach(ebpf: &mut Ebpf, interface: &str) -> Result<Attachment, super::Error> {
+pub(super) fn attach(ebpf: &mut Ebpf, interface: &str) -> Result<Attachment, super::Error> {
     let index = index_of(interface)?;
     let refused = |program: &'static str, source: ProgramError| Error::Refused {
         program,
         interface: interface.to_owned(),
         source: Box::new(source),
     };
-    if let Some(program) = occupant(interface).await {
+    if let Some(program) = occupant(interface) {
         return Err(Error::Occupied { interface: interface.to_owned(), program }.into());
     }
 
@@ -177,9 +177,8 @@ fn index_of(interface: &str) -> Result<u32, Error> {
 }
 
 /// The XDP program that is on an interface, as "`name` (id 7)".
-async fn occupant(interface: &str) -> Option<String> {
-    let id = program_id(interface)
-        .await
+fn occupant(interface: &str) -> Option<String> {
+    let id = ask(interface)
         .inspect_err(|error| tracing::debug!(interface, %error, "cannot ask for XDP programs"))
         .ok()??;
     let name = loaded_programs()
@@ -188,6 +187,17 @@ async fn occupant(interface: &str) -> Option<String> {
         .and_then(|program| program.name_as_str().map(ToOwned::to_owned))
         .unwrap_or_else(|| "without a name".to_owned());
     Some(format!("`{name}` (id {id})"))
+}
+
+/// Asks the kernel on a runtime of its own, on a thread of its own: whoever calls this may hold locks
+/// that the agent's other tasks wait for, and must not depend on them.
+fn ask(interface: &str) -> io::Result<Option<u32>> {
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(program_id(interface))
+    };
+    std::thread::scope(|scope| scope.spawn(ask).join())
+        .unwrap_or_else(|_| Err(io::Error::other("the thread that asks has panicked")))
 }
 
 async fn program_id(interface: &str) -> io::Result<Option<u32>> {

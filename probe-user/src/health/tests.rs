@@ -85,6 +85,34 @@ fn five_losses_of_forty_are_too_many_and_four_are_not() {
     assert_eq!(world.states(), (Unhealthy, Healthy));
 }
 
+/// A late answer now and then must not keep a direction unhealthy.
+#[test]
+fn late_answers_do_not_hold_up_recovery() {
+    let mut world = World::healthy();
+    world.observe(Outcome::Lost(Lost::Forward), 20);
+    for _ in 0..3 {
+        world.observe(ANSWERED, 30);
+        world.observe(Outcome::Lost(Lost::Forward), 1);
+        world.observe(Outcome::TakenBack(Lost::Forward), 1);
+    }
+    assert_eq!(world.states(), (Healthy, Healthy));
+}
+
+#[test]
+fn one_dead_flow_of_four_degrades_and_four_are_a_dead_path() {
+    let mut world = World::healthy();
+    for probe in 0..400 {
+        let outcome = if probe % 4 == 2 { Outcome::Lost(Lost::Unknown) } else { ANSWERED };
+        world.observe(outcome, 1);
+    }
+    assert_eq!(world.states(), (Degraded, Degraded));
+    assert!(world.changes.iter().all(|change| change.to == Degraded), "{:?}", world.changes);
+    world.observe(Outcome::Lost(Lost::Unknown), 20);
+    assert_eq!(world.states(), (Unhealthy, Unhealthy));
+    world.observe(Outcome::Lost(Lost::Unknown), 400);
+    assert_eq!(world.states(), (Unhealthy, Unhealthy), "and stay so");
+}
+
 /// What was before the loss began must not make it look smaller.
 #[test]
 fn the_evidence_of_loss_begins_with_the_first_loss() {

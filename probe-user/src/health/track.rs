@@ -88,9 +88,11 @@ impl Track {
         self.silences_in_a_row = self.silences_in_a_row.saturating_add(1);
     }
 
-    /// The last loss was none.
-    pub const fn forgive(&mut self) {
+    /// The last loss was none: the probe passed, and with it the row that it seemed to end goes on.
+    pub fn forgive(&mut self) {
         self.lost &= self.lost.wrapping_sub(1);
+        let row = self.lost.trailing_zeros().min(self.probes);
+        self.passes_in_a_row = self.passes_in_a_row.max(row);
     }
 
     /// Decides.

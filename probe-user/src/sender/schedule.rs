@@ -47,12 +47,20 @@ impl Schedule {
                 _ => Flow { target: *target, nominal: now + self.random.below(self.interval) },
             })
             .collect();
-        self.queue = (0..self.flows.len()).map(|index| Reverse((self.due(index), index))).collect();
+        self.refill();
     }
 
-    /// Probes of one flow are this far apart from now on.
-    pub const fn set_interval(&mut self, interval: Nanos) {
+    /// Probes of one flow are this far apart from now on, the first of them within this time.
+    pub fn set_interval(&mut self, interval: Nanos, now: Nanos) {
         self.interval = interval;
+        for flow in &mut self.flows {
+            flow.nominal = flow.nominal.min(now + self.random.below(interval));
+        }
+        self.refill();
+    }
+
+    fn refill(&mut self) {
+        self.queue = (0..self.flows.len()).map(|flow| Reverse((self.due(flow), flow))).collect();
     }
 
     /// When the next flow is due.
@@ -163,6 +171,16 @@ mod tests {
         schedule.take_due(3 * SECOND, &mut due);
         assert_eq!(due.len(), 4, "each flow once, after 2 s away");
         assert!(schedule.next_due().unwrap() >= 3 * SECOND - 10 * MILLISECOND);
+    }
+
+    #[test]
+    fn a_shorter_interval_holds_at_once() {
+        let mut schedule = Schedule::new(30 * SECOND, 7);
+        schedule.set_targets(&targets(8), 0);
+        schedule.set_interval(200 * MILLISECOND, SECOND);
+        let steps = run(&mut schedule, SECOND, 3 * SECOND);
+        let sent: usize = steps.iter().map(|(_, due)| due.len()).sum();
+        assert!((72..=88).contains(&sent), "8 flows, 5 times a second, 2 s: {sent}");
     }
 
     #[test]

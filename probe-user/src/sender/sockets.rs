@@ -35,14 +35,18 @@ struct Pair {
 }
 
 impl Sockets {
-    /// Opens sockets on `flows` ports in a row, for IPv4 and IPv6 as far as the host has them.
+    /// Opens sockets on `flows` ports in a row, for IPv4 and IPv6 as far as the host has them. The
+    /// reflector's port is none of them.
     ///
     /// # Errors
     /// Where no such ports are free, or sockets may not be set up as STAMP wants them.
-    pub fn open(flows: u16, dscp: u8) -> io::Result<Self> {
+    pub fn open(flows: u16, dscp: u8, reflector_port: u16) -> io::Result<Self> {
         let mut error = io::Error::from(io::ErrorKind::AddrInUse);
         for block in 0..BLOCKS {
             let first_port = FIRST_PORT + block * flows;
+            if (first_port..first_port + flows).contains(&reflector_port) {
+                continue;
+            }
             match (0..flows).map(|flow| Pair::open(first_port + flow)).collect() {
                 Ok(flows) => {
                     let sockets = Self { first_port, flows };

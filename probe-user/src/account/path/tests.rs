@@ -85,6 +85,15 @@ fn a_peer_that_never_probed_us_leaves_the_direction_open() {
     assert!(lost.iter().all(|lost| *lost == Lost::Unknown), "{lost:?}");
 }
 
+#[test]
+fn a_peer_that_had_stopped_probing_us_before_is_not_missed() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, true);
+    world.run(3 * SECOND, Fate::Answered, false);
+    let lost = losses(&world.run(SECOND, Fate::LostForward, false));
+    assert!(lost.iter().all(|lost| *lost == Lost::Unknown), "{lost:?}");
+}
+
 /// Invariant 3, at this layer: silence is told after twelve probes and the time for an answer.
 #[test]
 fn silence_is_told_within_half_a_second_at_ten_probes_per_second_and_flow() {
