@@ -6,8 +6,7 @@ use aya_ebpf::programs::XdpContext;
 use probe_ebpf::{
     checksum::Sum,
     frame::{
-        Address, Bytes, BytesMut, IPV4_LENGTH, IpVersion, MAC_LENGTH, Udp, ipv4, ipv6,
-        udp as udp_field,
+        Bytes, BytesMut, IPV4_LENGTH, IpVersion, MAC_LENGTH, Udp, ipv4, ipv6, udp as udp_field,
     },
     maps::{Config, Counter, ReflectorKey, ReflectorSession},
     stamp::{self, Reply, Request},
