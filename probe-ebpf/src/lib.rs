@@ -5,6 +5,7 @@
 //!
 //! - [`frame`]: Ethernet, VLAN, IPv4, IPv6 and UDP, up to the UDP payload.
 //! - [`stamp`]: the test packets of RFC 8762 and RFC 8972.
+//! - [`hmac`]: HMAC-SHA-256, truncated to 128 bits, of the authenticated mode.
 //! - [`ntp`]: their timestamps and the Error Estimate.
 //! - [`checksum`]: the Internet checksum of RFC 1071.
 //! - [`maps`]: the maps through which kernel and agent talk, and what is counted.
@@ -12,6 +13,7 @@
 
 pub mod checksum;
 pub mod frame;
+pub mod hmac;
 pub mod maps;
 pub mod ntp;
 pub mod stamp;

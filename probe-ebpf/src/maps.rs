@@ -23,8 +23,22 @@ pub mod name {
     pub const PEERS: &str = "PEERS";
     /// Hash whose keys are the addresses of this host.
     pub const LOCAL_ADDRESSES: &str = "LOCAL_ADDRESSES";
-    /// LRU hash from [`ReflectorKey`](super::ReflectorKey) to [`ReflectorSession`](super::ReflectorSession).
+    /// Hash from [`ReflectorKey`](super::ReflectorKey) to [`ReflectorSession`](super::ReflectorSession):
+    /// sessions that have lasted. Nothing but the agent removes them.
     pub const REFLECTOR: &str = "REFLECTOR";
+    /// LRU hash of the same form: sessions that have only just begun.
+    pub const NEWCOMERS: &str = "NEWCOMERS";
+    /// LRU hash from [`Address`](crate::frame::Address) to [`Source`](super::Source).
+    pub const SOURCES: &str = "SOURCES";
+    /// Longest-prefix trie of the IPv6 and IPv4-mapped prefixes for whom we reflect.
+    pub const ALLOWED: &str = "ALLOWED";
+    /// [`hmac::Key`](crate::hmac::Key) by index; index 0 names none. Memory-mapped.
+    pub const KEYS: &str = "KEYS";
+    /// Hash from [`Tuple`](super::Tuple) to the SSID of the session that it is, for reflectors that do
+    /// not return SSIDs.
+    pub const TUPLES: &str = "TUPLES";
+    /// Ring buffer of [`Deferred`](super::Deferred), each followed by the UDP payload.
+    pub const DEFERRED: &str = "DEFERRED";
 }
 
 /// The sessions that one agent can have: an SSID has 16 bits, and 0 names none.
@@ -33,12 +47,24 @@ pub const MAX_SESSIONS: u32 = 65_536;
 /// The index that stands for "no peer of ours".
 pub const NO_PEER: u32 = u32::MAX;
 
+/// Set in the value of [`name::PEERS`] besides the index: only authenticated packets of this peer count.
+pub const PEER_AUTHENTICATED: u32 = 1 << 31;
+
+/// Keys that can be in use at once. Their indices are 1 to this; index 0 stands for "no key".
+pub const MAX_KEYS: u32 = 4;
+
+/// Most octets of UDP payload that go to the userspace reflector.
+pub const MAX_DEFERRED: usize = 2_048;
+
 /// What both programs need to know. Written by the agent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Config {
-    /// Nanoseconds from `CLOCK_MONOTONIC` to Unix time, refreshed by the agent.
+    /// Nanoseconds from `CLOCK_MONOTONIC` to the time of day, refreshed by the agent: Unix time, or TAI
+    /// where timestamps are in PTP format.
     pub realtime_offset: u64,
+    /// Nanoseconds that one request takes from its source's allowance ([`Source`]); 0 for no limit.
+    pub source_cost: u64,
     /// Goes up whenever [`name::PEERS`] or [`name::LOCAL_ADDRESSES`] change, so that the reflector
     /// looks again.
     pub generation: u32,
@@ -52,6 +78,28 @@ pub struct Config {
     pub first_source_port: u16,
     /// How many of them there are, one after the other.
     pub source_ports: u16,
+    /// What is in [`config_flag`].
+    pub flags: u32,
+    /// Synchronization Source for the Timestamp Information TLV (RFC 8972, section 5.4).
+    pub synchronisation_source: u8,
+    /// Fills up the word; always 0.
+    pub reserved: [u8; 3],
+}
+
+/// The bits of [`Config::flags`].
+pub mod config_flag {
+    /// The reflector answers authenticated requests only, whoever sends them.
+    pub const AUTHENTICATED_ONLY: u32 = 1;
+    /// Some peers must authenticate: the map of peers tells which.
+    pub const AUTHENTICATED_PEERS: u32 = 1 << 1;
+    /// The reflector is stateless: it copies the Sequence Number (RFC 8762, section 4.3).
+    pub const STATELESS: u32 = 1 << 2;
+    /// The reflector answers only whom the map of allowed prefixes names, and our peers.
+    pub const ALLOW_LIST: u32 = 1 << 3;
+    /// Timestamps are in the PTPv2 truncated format (RFC 8762, section 4.2.1); else in NTP's.
+    pub const PTP: u32 = 1 << 4;
+    /// Somebody reads the ring buffer: requests that need more than the kernel can do go there.
+    pub const DEFER: u32 = 1 << 5;
 }
 
 /// A session of our Session-Sender. The index in the map is the SSID.
@@ -69,14 +117,34 @@ pub struct Session {
     /// Test packets that left: the next sequence number. Written by the TC program; the agent sets it
     /// to 0 before it makes the session active.
     pub sent: u32,
-    /// Keeps `answered` on its boundary.
-    pub reserved: u32,
+    /// Index of the key that signs and verifies; 0 in unauthenticated mode. Written by the agent.
+    pub key: u8,
+    /// Index of another key that replies may still be signed with, after a rotation; 0 for none.
+    pub previous_key: u8,
+    /// What is in [`session_flag`]. Written by the agent.
+    pub flags: u16,
     /// Replies that were accepted. Written by the XDP program.
     pub answered: u64,
     /// When the last of them came, `CLOCK_MONOTONIC` in nanoseconds. Written by the XDP program.
     pub answered_at: u64,
+    /// Second replies to the same test packet. Written by the XDP program, as all that follow.
+    pub duplicates: u32,
+    /// Replies that came behind the reply to a later test packet (RFC 4737, section 3.3).
+    pub reordered: u32,
+    /// Number of the latest test packet that was answered.
+    pub latest_answered: u32,
+    /// Error Estimate of the reflector's clock, as the last reply has it.
+    pub reflector_error_estimate: u16,
+    /// TTL or Hop Limit with which the reflector received the last probe that was answered.
+    pub sender_ttl: u8,
     /// Fills the cache line.
-    pub padding: [u64; 2],
+    pub reserved: u8,
+}
+
+/// The bits of [`Session::flags`].
+pub mod session_flag {
+    /// The first TLV of the template is a Direct Measurement TLV, for the TC program to fill in.
+    pub const DIRECT_MEASUREMENT: u16 = 1;
 }
 
 /// What became of one test packet.
@@ -163,8 +231,67 @@ pub struct ReflectorSession {
     pub generation: u32,
     /// Index of the peer in [`name::ARRIVALS`], or [`NO_PEER`].
     pub peer: u32,
-    /// Keeps the size a multiple of eight.
+    /// Index of the key that the last request was signed with; 0 for none.
+    pub key: u32,
+    /// When the session began, `CLOCK_MONOTONIC` in nanoseconds.
+    pub since: u64,
+    /// When its last request came.
+    pub last_at: u64,
+}
+
+/// What a source of requests may still send: a virtual clock that each request advances by
+/// [`Config::source_cost`], and that may run ahead of the real one by [`ALLOWANCE`] (the generic cell
+/// rate algorithm of ITU-T I.371, with one bucket).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Source {
+    /// The virtual clock, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub busy_until: u64,
+}
+
+/// How far a [`Source`]'s clock may run ahead, in nanoseconds, for sessions that have lasted. New ones
+/// have half of it: they never use up what the old ones need.
+pub const ALLOWANCE: u64 = 1_000_000_000;
+
+/// A session of ours by what stands in the IP and UDP headers of its replies.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuple {
+    /// The reflector's address.
+    pub peer: Address,
+    /// Its UDP port.
+    pub peer_port: u16,
+    /// Our UDP port.
+    pub source_port: u16,
+    /// Fills up the key; always 0.
     pub reserved: u32,
+}
+
+/// A request that the kernel has verified and numbered, for the userspace reflector to answer. The UDP
+/// payload follows, `length` octets of it, as it came.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Deferred {
+    /// The Session-Sender's address.
+    pub source: Address,
+    /// The address of ours that it probes.
+    pub destination: Address,
+    /// T2 as it stands on the wire.
+    pub receive_timestamp: u64,
+    /// Its UDP port.
+    pub source_port: u16,
+    /// Octets of UDP payload.
+    pub length: u16,
+    /// The number of the reply.
+    pub sequence: u32,
+    /// Index of the key that the request was signed with; 0 in unauthenticated mode.
+    pub key: u8,
+    /// TTL or Hop Limit as received.
+    pub ttl: u8,
+    /// DSCP and ECN as received.
+    pub traffic_class: u8,
+    /// Fills up the word; always 0.
+    pub reserved: [u8; 5],
 }
 
 macro_rules! counters {
@@ -200,6 +327,8 @@ pub enum Fate {
     Passed,
     /// XDP: answered by the Session-Reflector.
     Reflected,
+    /// XDP: handed to the userspace reflector.
+    Deferred,
     /// XDP: a reply, accepted and consumed.
     Accepted,
     /// XDP: meant for us, but refused.
@@ -231,6 +360,8 @@ counters! {
     NotLocal = "not_local", Passed;
     /// A request that was answered.
     Reflected = "reflected", Reflected;
+    /// A request that was answered by the userspace reflector.
+    Deferred = "deferred", Deferred;
     /// A reply that was accepted.
     Accepted = "accepted", Accepted;
     /// Too short for a test packet: an answer would be longer than the request.
@@ -245,6 +376,14 @@ counters! {
     ReflectorLoop = "reflector_loop", Dropped;
     /// No room for a new session in the reflector's table.
     TableFull = "table_full", Dropped;
+    /// A request from outside of the prefixes for whom we reflect.
+    NotAllowed = "not_allowed", Dropped;
+    /// More requests than one source may send.
+    RateLimited = "rate_limited", Dropped;
+    /// A request that the userspace reflector has no room for, or that is too long for it.
+    NotDeferred = "not_deferred", Dropped;
+    /// Not signed with a key of ours, or altered on the way.
+    Hmac = "hmac", Dropped;
     /// A reply whose SSID names no session that runs.
     UnknownSession = "unknown_session", Dropped;
     /// A reply that comes from another address or port than its session probes.
@@ -272,14 +411,15 @@ pub struct Counters(pub [u64; 32]);
 
 const _: () = {
     assert!(Counter::ALL.len() <= size_of::<Counters>() / 8);
-    assert!(size_of::<Config>() == 24 && align_of::<Config>() == 8);
+    assert!(size_of::<Config>() == 40 && align_of::<Config>() == 8);
     assert!(size_of::<Session>() == 64 && align_of::<Session>() == 8);
     assert!(offset_of!(Session, sent) == 24 && offset_of!(Session, answered) == 32);
     assert!(size_of::<Slot>() == 40 && align_of::<Slot>() == 8);
     assert!(offset_of!(Slot, sent_at) == 8 && offset_of!(Slot, forward_delay) == 32);
     assert!(size_of::<Arrivals>() == 16);
     assert!(size_of::<ReflectorKey>() == 40 && align_of::<ReflectorKey>() == 8);
-    assert!(size_of::<ReflectorSession>() == 16);
+    assert!(size_of::<ReflectorSession>() == 32);
+    assert!(size_of::<Tuple>() == 24 && size_of::<Deferred>() == 56 && size_of::<Source>() == 8);
 };
 
 impl From<crate::frame::NotOurs> for Counter {

@@ -1,7 +1,7 @@
-//! Test packets of STAMP, unauthenticated mode (RFC 8762, sections 4.2.1 and 4.3.1) with the Session
-//! Identifier of RFC 8972, section 3.
+//! Test packets of STAMP, unauthenticated and authenticated mode (RFC 8762, sections 4.2 and 4.3), with the
+//! Session Identifier of RFC 8972, section 3.
 //!
-//! Both packets have the same length, so that a reply never carries more than its request.
+//! Both packets of a mode have the same length, so that a reply never carries more than its request.
 
 use crate::{
     checksum::Sum,
@@ -11,32 +11,87 @@ use crate::{
 /// The UDP port of the Session-Reflector (RFC 8762, section 4.1).
 pub const PORT: u16 = 862;
 
-/// Octets of a test packet without TLVs, in either direction.
-pub const LENGTH: usize = 44;
+/// Octets of the shortest test packet: unauthenticated, without TLVs.
+pub const LENGTH: usize = Mode::Unauthenticated.length();
+
+/// Octets of an authenticated test packet without TLVs.
+pub const AUTHENTICATED_LENGTH: usize = Mode::Authenticated.length();
+
+/// Where the HMAC of an authenticated test packet stands; it covers all before it (RFC 8762, section 4.4).
+pub const HMAC_AT: usize = 96;
 
 /// The TTL or Hop Limit of every test packet (RFC 8762, section 4.2.1, by RFC 5082).
 pub const TTL: u8 = 255;
 
-/// Where the fields stand, in octets from the start of the UDP payload.
-pub mod offset {
-    /// Sequence Number, u32.
-    pub const SEQUENCE: usize = 0;
+/// The two modes. Which one a session is in is a matter of configuration: nothing in a packet tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// RFC 8762, sections 4.2.1 and 4.3.1.
+    Unauthenticated,
+    /// RFC 8762, sections 4.2.2 and 4.3.2.
+    Authenticated,
+}
+
+impl Mode {
+    /// Octets of a test packet without TLVs, in either direction.
+    #[inline(always)]
+    #[must_use]
+    pub const fn length(self) -> usize {
+        match self {
+            Self::Unauthenticated => 44,
+            Self::Authenticated => 112,
+        }
+    }
+
+    /// Where the fields stand.
+    #[inline(always)]
+    #[must_use]
+    pub const fn offsets(self) -> Offsets {
+        match self {
+            Self::Unauthenticated => Offsets {
+                timestamp: 4,
+                error_estimate: 12,
+                ssid: 14,
+                receive_timestamp: 16,
+                sender_sequence: 24,
+                sender_timestamp: 28,
+                sender_error_estimate: 36,
+                sender_ttl: 40,
+            },
+            Self::Authenticated => Offsets {
+                timestamp: 16,
+                error_estimate: 24,
+                ssid: 26,
+                receive_timestamp: 32,
+                sender_sequence: 48,
+                sender_timestamp: 64,
+                sender_error_estimate: 72,
+                sender_ttl: 80,
+            },
+        }
+    }
+}
+
+/// Where the fields of a test packet stand, in octets from the start of the UDP payload. The Sequence
+/// Number is the first one in both modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offsets {
     /// Timestamp, u64: T1 in a request, T3 in a reply.
-    pub const TIMESTAMP: usize = 4;
-    /// Error Estimate, u16, of the clock that made [`TIMESTAMP`].
-    pub const ERROR_ESTIMATE: usize = 12;
+    pub timestamp: usize,
+    /// Error Estimate, u16, of the clock that made the timestamp.
+    pub error_estimate: usize,
     /// SSID, u16 (RFC 8972).
-    pub const SSID: usize = 14;
+    pub ssid: usize,
     /// Receive Timestamp, u64: T2. Replies only, as all that follow.
-    pub const RECEIVE_TIMESTAMP: usize = 16;
+    pub receive_timestamp: usize,
     /// Session-Sender Sequence Number, u32.
-    pub const SENDER_SEQUENCE: usize = 24;
+    pub sender_sequence: usize,
     /// Session-Sender Timestamp, u64: T1.
-    pub const SENDER_TIMESTAMP: usize = 28;
+    pub sender_timestamp: usize,
     /// Session-Sender Error Estimate, u16.
-    pub const SENDER_ERROR_ESTIMATE: usize = 36;
+    pub sender_error_estimate: usize,
     /// Session-Sender TTL, u8: the TTL with which the request arrived.
-    pub const SENDER_TTL: usize = 40;
+    pub sender_ttl: usize,
 }
 
 /// The Session-Sender's test packet (RFC 8762, section 4.2.1).
@@ -56,23 +111,25 @@ impl Request {
     /// Reads the request at an offset; `None` where the frame ends before. Octets that must be zero are
     /// ignored (RFC 8762, section 4.2.1).
     #[inline(always)]
-    pub fn read(frame: &(impl Bytes + ?Sized), at: usize) -> Option<Self> {
+    pub fn read(frame: &(impl Bytes + ?Sized), at: usize, mode: Mode) -> Option<Self> {
+        let offset = mode.offsets();
         Some(Self {
-            sequence: u32::from_be_bytes(frame.read(at + offset::SEQUENCE)?),
-            timestamp: u64::from_be_bytes(frame.read(at + offset::TIMESTAMP)?),
-            error_estimate: u16::from_be_bytes(frame.read(at + offset::ERROR_ESTIMATE)?),
-            ssid: u16::from_be_bytes(frame.read(at + offset::SSID)?),
+            sequence: u32::from_be_bytes(frame.read(at)?),
+            timestamp: u64::from_be_bytes(frame.read(at + offset.timestamp)?),
+            error_estimate: u16::from_be_bytes(frame.read(at + offset.error_estimate)?),
+            ssid: u16::from_be_bytes(frame.read(at + offset.ssid)?),
         })
     }
 
     /// Writes the fields of the request at an offset, and leaves what must be zero as it is; `None`
     /// where the frame ends before.
     #[inline(always)]
-    pub fn write(&self, frame: &mut (impl BytesMut + ?Sized), at: usize) -> Option<()> {
-        frame.write(at + offset::SEQUENCE, self.sequence.to_be_bytes())?;
-        frame.write(at + offset::TIMESTAMP, self.timestamp.to_be_bytes())?;
-        frame.write(at + offset::ERROR_ESTIMATE, self.error_estimate.to_be_bytes())?;
-        frame.write(at + offset::SSID, self.ssid.to_be_bytes())
+    pub fn write(&self, frame: &mut (impl BytesMut + ?Sized), at: usize, mode: Mode) -> Option<()> {
+        let offset = mode.offsets();
+        frame.write(at, self.sequence.to_be_bytes())?;
+        frame.write(at + offset.timestamp, self.timestamp.to_be_bytes())?;
+        frame.write(at + offset.error_estimate, self.error_estimate.to_be_bytes())?;
+        frame.write(at + offset.ssid, self.ssid.to_be_bytes())
     }
 
     /// The sum over what [`Request::write`] writes.
@@ -86,11 +143,11 @@ impl Request {
             .add_be16(self.ssid)
     }
 
-    /// The packet, with zeros where RFC 8762 wants zeros.
+    /// The unauthenticated packet, with zeros where RFC 8762 wants zeros.
     #[must_use]
     pub fn encode(&self) -> [u8; LENGTH] {
         let mut octets = [0; LENGTH];
-        self.write(&mut octets[..], 0).expect("the array has the length of the packet");
+        self.write(&mut octets[..], 0, Mode::Unauthenticated).expect("it has the packet's length");
         octets
     }
 }
@@ -122,34 +179,44 @@ impl Reply {
     /// Reads the reply at an offset; `None` where the frame ends before. Octets that must be zero are
     /// ignored (RFC 8762, section 4.3.1).
     #[inline(always)]
-    pub fn read(frame: &(impl Bytes + ?Sized), at: usize) -> Option<Self> {
-        let Request { sequence, timestamp, error_estimate, ssid } = Request::read(frame, at)?;
-        let sender_error_estimate = frame.read(at + offset::SENDER_ERROR_ESTIMATE)?;
-        let [sender_ttl] = frame.read(at + offset::SENDER_TTL)?;
+    pub fn read(frame: &(impl Bytes + ?Sized), at: usize, mode: Mode) -> Option<Self> {
+        let offset = mode.offsets();
+        let Request { sequence, timestamp, error_estimate, ssid } = Request::read(frame, at, mode)?;
+        let sender_error_estimate = frame.read(at + offset.sender_error_estimate)?;
+        let [sender_ttl] = frame.read(at + offset.sender_ttl)?;
         Some(Self {
             sequence,
             timestamp,
             error_estimate,
             ssid,
-            receive_timestamp: u64::from_be_bytes(frame.read(at + offset::RECEIVE_TIMESTAMP)?),
-            sender_sequence: u32::from_be_bytes(frame.read(at + offset::SENDER_SEQUENCE)?),
-            sender_timestamp: u64::from_be_bytes(frame.read(at + offset::SENDER_TIMESTAMP)?),
+            receive_timestamp: u64::from_be_bytes(frame.read(at + offset.receive_timestamp)?),
+            sender_sequence: u32::from_be_bytes(frame.read(at + offset.sender_sequence)?),
+            sender_timestamp: u64::from_be_bytes(frame.read(at + offset.sender_timestamp)?),
             sender_error_estimate: u16::from_be_bytes(sender_error_estimate),
             sender_ttl,
         })
     }
 
     /// Writes the reply at an offset, with zeros where RFC 8762 wants zeros; `None` where the frame
-    /// ends before.
+    /// ends before. The HMAC of an authenticated packet is left as it is.
     #[inline(always)]
-    pub fn write(&self, frame: &mut (impl BytesMut + ?Sized), at: usize) -> Option<()> {
-        self.head().write(frame, at)?;
-        frame.write(at + offset::RECEIVE_TIMESTAMP, self.receive_timestamp.to_be_bytes())?;
-        frame.write(at + offset::SENDER_SEQUENCE, self.sender_sequence.to_be_bytes())?;
-        frame.write(at + offset::SENDER_TIMESTAMP, self.sender_timestamp.to_be_bytes())?;
+    pub fn write(&self, frame: &mut (impl BytesMut + ?Sized), at: usize, mode: Mode) -> Option<()> {
+        let offset = mode.offsets();
+        self.head().write(frame, at, mode)?;
+        frame.write(at + offset.receive_timestamp, self.receive_timestamp.to_be_bytes())?;
+        frame.write(at + offset.sender_sequence, self.sender_sequence.to_be_bytes())?;
+        frame.write(at + offset.sender_timestamp, self.sender_timestamp.to_be_bytes())?;
         let sender_error_estimate = u32::from(self.sender_error_estimate) << 16;
-        frame.write(at + offset::SENDER_ERROR_ESTIMATE, sender_error_estimate.to_be_bytes())?;
-        frame.write(at + offset::SENDER_TTL, [self.sender_ttl, 0, 0, 0])
+        frame.write(at + offset.sender_error_estimate, sender_error_estimate.to_be_bytes())?;
+        frame.write(at + offset.sender_ttl, [self.sender_ttl, 0, 0, 0])?;
+        if matches!(mode, Mode::Authenticated) {
+            for (zeros, words) in [(4, 3), (28, 1), (40, 2), (52, 3), (76, 1), (84, 3)] {
+                for word in 0..words {
+                    frame.write(at + zeros + 4 * word, [0; 4])?;
+                }
+            }
+        }
+        Some(())
     }
 
     /// The sum over what [`Reply::write`] writes.
@@ -175,11 +242,11 @@ impl Reply {
         self.receive_timestamp != 0 && residence < 1 << 32 && self.sender_ttl != 0
     }
 
-    /// The packet as octets.
+    /// The unauthenticated packet as octets.
     #[must_use]
     pub fn encode(&self) -> [u8; LENGTH] {
         let mut octets = [0; LENGTH];
-        self.write(&mut octets[..], 0).expect("the array has the length of the packet");
+        self.write(&mut octets[..], 0, Mode::Unauthenticated).expect("it has the packet's length");
         octets
     }
 

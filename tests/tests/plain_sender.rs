@@ -13,7 +13,7 @@ use lab::{Lab, Process};
 use probe_ebpf::{
     frame::Udp,
     ntp,
-    stamp::{self, Reply, Request},
+    stamp::{self, Mode, Reply, Request},
 };
 use probe_user::datapath::clock;
 use tests::{
@@ -61,7 +61,8 @@ fn probe(from: IpAddr, to: IpAddr, count: u32, length: usize) -> Result<Vec<(Rep
             // The socket checks the UDP checksum: a reply with a wrong one never gets here.
             let received = socket.recv(&mut buffer).context("no reply")?;
             buffer.truncate(received);
-            let reply = Reply::read(&buffer[..], 0).context("a short reply")?;
+            let reply =
+                Reply::read(&buffer[..], 0, Mode::Unauthenticated).context("a short reply")?;
             ensure!(reply.sender_timestamp == timestamp, "T1 is not the one sent: {reply:?}");
             Ok((reply, buffer))
         })
@@ -185,7 +186,8 @@ fn tagged_requests_are_answered_with_the_same_tags() -> Result<()> {
         assert_eq!(answer[..6], frame[6..12], "back to the sender's address");
         assert!(checksums_are_right(&answer), "{answer:02x?}");
         assert_eq!(answer[12..udp.ip_at], frame[12..udp.ip_at], "the same tags");
-        let reply = Reply::read(&answer[..], udp.payload_at()).context("a short reply")?;
+        let reply = Reply::read(&answer[..], udp.payload_at(), Mode::Unauthenticated)
+            .context("a short reply")?;
         assert_eq!((reply.sender_sequence, reply.ssid), (7, 0x1234));
     }
     Ok(())

@@ -105,7 +105,7 @@ fn random_packets_through_xdp() {
         let action = match counter.fate() {
             Fate::Passed => XDP_PASS,
             Fate::Reflected => XDP_TX,
-            Fate::Accepted | Fate::Dropped => XDP_DROP,
+            Fate::Deferred | Fate::Accepted | Fate::Dropped => XDP_DROP,
             Fate::Stamped | Fate::Left => {
                 assert_eq!(count, 0, "{} is counted by the other program", counter.label());
                 continue;

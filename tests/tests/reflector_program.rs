@@ -3,7 +3,7 @@
 use probe_ebpf::{
     frame::{Udp, udp},
     maps::Counter,
-    stamp::{self, Reply, offset},
+    stamp::{self, Mode, Reply},
 };
 use tests::{
     golden::{self, octets},
@@ -17,7 +17,7 @@ const UDP: usize = 34;
 
 fn reply(frame: &[u8]) -> Reply {
     let udp = Udp::find(frame).unwrap();
-    Reply::read(frame, udp.payload_at()).unwrap()
+    Reply::read(frame, udp.payload_at(), Mode::Unauthenticated).unwrap()
 }
 
 /// RFC 8762, section 4.3.1: every field of the reply, in every encapsulation.
@@ -66,7 +66,7 @@ fn each_session_is_numbered_by_itself() {
     let mut kernel = Kernel::new();
     let request = octets(golden::REQUEST_V4);
     let mut other = request.clone();
-    other[UDP + 8 + offset::SSID + 1] ^= 1;
+    other[UDP + 8 + Mode::Unauthenticated.offsets().ssid + 1] ^= 1;
     mend_checksums(&mut other);
     for expected in 0..3 {
         assert_eq!(reply(&kernel.ingress(&request).1).sequence, expected);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use probe_ebpf::{
     frame::Udp,
     maps::{Counter, SlotState},
-    stamp::{self, Reply, Request},
+    stamp::{self, Mode, Reply, Request},
 };
 use probe_user::account::Memory as _;
 use tests::{
@@ -33,7 +33,7 @@ fn template(hex: &str) -> Vec<u8> {
 }
 
 fn request(frame: &[u8]) -> Request {
-    Request::read(frame, Udp::find(frame).unwrap().payload_at()).unwrap()
+    Request::read(frame, Udp::find(frame).unwrap().payload_at(), Mode::Unauthenticated).unwrap()
 }
 
 /// The reply to a request that has left, as a reflector would send it.

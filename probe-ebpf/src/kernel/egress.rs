@@ -7,7 +7,7 @@ use aya_ebpf::{bindings::BPF_F_MARK_MANGLED_0, programs::TcContext};
 use probe_ebpf::{
     frame::{Udp, udp as udp_field},
     maps::{Config, Counter, Session, SlotState},
-    stamp::{self, Request},
+    stamp::{self, Mode, Request},
 };
 
 use super::{clock, packet::Packet, state};
@@ -29,7 +29,8 @@ pub(crate) fn handle(ctx: &TcContext) -> Result<(), Counter> {
     if udp.payload_length() < stamp::LENGTH {
         return Err(Counter::NoSession);
     }
-    let template = Request::read(&packet, udp.payload_at()).ok_or(Counter::NoSession)?;
+    let template = Request::read(&packet, udp.payload_at(), Mode::Unauthenticated)
+        .ok_or(Counter::NoSession)?;
     let session = state::session(template.ssid).ok_or(Counter::NoSession)?;
     if !belongs(&packet, &udp, session) {
         return Err(Counter::NoSession);
@@ -68,7 +69,7 @@ fn stamp(
     let sent_at = clock::monotonic();
     let timestamp = clock::wire(config, sent_at);
     let request = Request { sequence, timestamp, error_estimate: config.error_estimate, ssid };
-    request.write(packet, udp.payload_at())?;
+    request.write(packet, udp.payload_at(), Mode::Unauthenticated)?;
 
     // SAFETY: the map gave the pointer. One thread sends all packets of a session, so nobody else
     // takes this number; the slot is complete before the number counts as sent.

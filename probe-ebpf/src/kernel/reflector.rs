@@ -9,7 +9,7 @@ use probe_ebpf::{
         Bytes, BytesMut, IPV4_LENGTH, IpVersion, MAC_LENGTH, Udp, ipv4, ipv6, udp as udp_field,
     },
     maps::{Config, Counter, ReflectorKey, ReflectorSession},
-    stamp::{self, Reply, Request},
+    stamp::{self, Mode, Reply, Request},
 };
 
 use super::{
@@ -33,7 +33,8 @@ pub(crate) fn reflect(
         super::ours(&destination)?;
         return Err(Refusal::Invalid(Counter::TooShort));
     }
-    let request = Request::read(packet, udp.payload_at()).ok_or(TRUNCATED)?;
+    let request =
+        Request::read(packet, udp.payload_at(), Mode::Unauthenticated).ok_or(TRUNCATED)?;
     let key = ReflectorKey {
         source: udp.source(packet).ok_or(TRUNCATED)?,
         destination,
@@ -49,7 +50,9 @@ pub(crate) fn reflect(
     // answer each other for ever. A reflector at another port is known by what it sends.
     let from_reflector = udp.source_port == config.reflector_port
         || udp.source_port == stamp::PORT
-        || Reply::read(packet, udp.payload_at()).ok_or(TRUNCATED)?.is_plausible();
+        || Reply::read(packet, udp.payload_at(), Mode::Unauthenticated)
+            .ok_or(TRUNCATED)?
+            .is_plausible();
     if from_reflector {
         return Err(Refusal::Invalid(Counter::ReflectorLoop));
     }
@@ -123,7 +126,7 @@ fn write_reply(packet: &mut Packet, udp: &Udp, reply: &Reply, unchanged: &Unchan
     }
     let at = udp.udp_at;
     swap::<2>(packet, at + udp_field::SOURCE_PORT, at + udp_field::DESTINATION_PORT)?;
-    reply.write(packet, udp.payload_at())?;
+    reply.write(packet, udp.payload_at(), Mode::Unauthenticated)?;
     // In full, whatever the request had: a userspace peer behind a veth drops partial checksums.
     let checksum = unchanged
         .pseudo_header

@@ -11,7 +11,7 @@ use probe_ebpf::{
     frame::Udp,
     maps::{Config, Counter, SlotState},
     ntp,
-    stamp::{self, Reply},
+    stamp::{self, Mode, Reply},
 };
 
 use super::{Refusal, TRUNCATED, clock, integrity, packet::Packet, state};
@@ -30,7 +30,7 @@ pub(crate) fn accept(
     if udp.payload_length() < stamp::LENGTH {
         return Err(Refusal::Invalid(Counter::TooShort));
     }
-    let reply = Reply::read(packet, udp.payload_at()).ok_or(TRUNCATED)?;
+    let reply = Reply::read(packet, udp.payload_at(), Mode::Unauthenticated).ok_or(TRUNCATED)?;
     let session = state::session(reply.ssid).ok_or(Refusal::Invalid(Counter::UnknownSession))?;
     let source = udp.source(packet).ok_or(TRUNCATED)?;
     // SAFETY: the map gave the pointer to a whole element. The agent changes these fields only while

@@ -36,14 +36,14 @@ const DECODED_REPLY: Reply = Reply {
 /// RFC 8762, section 4.2.1; RFC 8972, section 3.
 #[test]
 fn a_request_in_both_directions() {
-    assert_eq!(Request::read(&REQUEST[..], 0), Some(DECODED_REQUEST));
+    assert_eq!(Request::read(&REQUEST[..], 0, Mode::Unauthenticated), Some(DECODED_REQUEST));
     assert_eq!(DECODED_REQUEST.encode(), REQUEST);
 }
 
 /// RFC 8762, section 4.3.1; RFC 8972, section 3.
 #[test]
 fn a_reply_in_both_directions() {
-    assert_eq!(Reply::read(&REPLY[..], 0), Some(DECODED_REPLY));
+    assert_eq!(Reply::read(&REPLY[..], 0, Mode::Unauthenticated), Some(DECODED_REPLY));
     assert_eq!(DECODED_REPLY.encode(), REPLY);
 }
 
@@ -52,18 +52,18 @@ fn a_reply_in_both_directions() {
 fn octets_that_must_be_zero_are_ignored() {
     let mut request = REQUEST;
     request[16..].fill(0xaa);
-    assert_eq!(Request::read(&request[..], 0), Some(DECODED_REQUEST));
+    assert_eq!(Request::read(&request[..], 0, Mode::Unauthenticated), Some(DECODED_REQUEST));
     let mut reply = REPLY;
     reply[38..40].fill(0xaa);
     reply[41..].fill(0xaa);
-    assert_eq!(Reply::read(&reply[..], 0), Some(DECODED_REPLY));
+    assert_eq!(Reply::read(&reply[..], 0, Mode::Unauthenticated), Some(DECODED_REPLY));
 }
 
 /// RFC 8762, section 4.3.1: a reply overwrites whatever the request had in its place.
 #[test]
 fn a_reply_leaves_nothing_of_the_request_behind() {
     let mut octets = [0xaa; LENGTH];
-    DECODED_REPLY.write(&mut octets[..], 0).unwrap();
+    DECODED_REPLY.write(&mut octets[..], 0, Mode::Unauthenticated).unwrap();
     assert_eq!(octets, REPLY);
 }
 
@@ -71,19 +71,28 @@ fn a_reply_leaves_nothing_of_the_request_behind() {
 fn a_packet_that_is_cut_short_is_none() {
     for length in 0..LENGTH {
         let mut octets = REPLY;
-        assert_eq!(Reply::read(&octets[..length], 0).is_some(), length > offset::SENDER_TTL);
-        assert_eq!(Request::read(&REQUEST[..length], 0).is_some(), length >= offset::SSID + 2);
-        assert_eq!(DECODED_REPLY.write(&mut octets[..length], 0), None);
+        assert_eq!(
+            Reply::read(&octets[..length], 0, Mode::Unauthenticated).is_some(),
+            length > Mode::Unauthenticated.offsets().sender_ttl
+        );
+        assert_eq!(
+            Request::read(&REQUEST[..length], 0, Mode::Unauthenticated).is_some(),
+            length >= Mode::Unauthenticated.offsets().ssid + 2
+        );
+        assert_eq!(DECODED_REPLY.write(&mut octets[..length], 0, Mode::Unauthenticated), None);
     }
 }
 
 #[test]
 fn a_reply_is_told_from_a_request() {
     assert!(DECODED_REPLY.is_plausible());
-    assert!(!Reply::read(&REQUEST[..], 0).unwrap().is_plausible());
+    assert!(!Reply::read(&REQUEST[..], 0, Mode::Unauthenticated).unwrap().is_plausible());
     let mut padded = REQUEST;
     padded[16..].fill(0xaa);
-    assert!(!Reply::read(&padded[..], 0).unwrap().is_plausible(), "padding is not a timestamp");
+    assert!(
+        !Reply::read(&padded[..], 0, Mode::Unauthenticated).unwrap().is_plausible(),
+        "padding is not a timestamp"
+    );
 }
 
 #[test]

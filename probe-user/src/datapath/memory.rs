@@ -42,6 +42,8 @@ unsafe impl Shared for Slot {}
 unsafe impl Shared for probe_ebpf::maps::Arrivals {}
 // SAFETY: as above.
 unsafe impl Shared for probe_ebpf::maps::Counters {}
+// SAFETY: as above.
+unsafe impl Shared for probe_ebpf::hmac::Key {}
 
 impl<T: Shared> Array<T> {
     /// Maps the array with this name.

@@ -6,12 +6,13 @@ use prometheus::proto::{MetricFamily, MetricType};
 use super::Interface;
 use super::family::{counter, family, gauge};
 
-/// What the Session-Reflector did with requests: `reflected`; `dropped`, with the reasons in
+/// What the Session-Reflector did with requests: `reflected` in the kernel; `deferred` to the userspace
+/// reflector, which answered; `dropped`, with the reasons in
 /// `linkprobe_dropped_packets_total`; `passed` on, since they were for another host.
 ///
-/// Checksums fail for requests and replies under the same reason, so those packets have only that.
+/// Checksums and HMACs fail for requests and replies under the same reason, so those packets have only that.
 pub(super) fn reflector_packets(counters: &[(Counter, u64)]) -> MetricFamily {
-    let actions = ["reflected", "dropped", "passed"];
+    let actions = ["reflected", "deferred", "dropped", "passed"];
     let sum = |action| {
         let counted = |(counter, _): &&(Counter, u64)| reflector_action(*counter) == Some(action);
         counters.iter().filter(counted).map(|(_, packets)| packets).sum()
@@ -27,7 +28,13 @@ pub(super) fn reflector_packets(counters: &[(Counter, u64)]) -> MetricFamily {
 const fn reflector_action(counter: Counter) -> Option<&'static str> {
     match counter {
         Counter::Reflected => Some("reflected"),
-        Counter::TooShort | Counter::ReflectorLoop | Counter::TableFull => Some("dropped"),
+        Counter::Deferred => Some("deferred"),
+        Counter::TooShort
+        | Counter::ReflectorLoop
+        | Counter::TableFull
+        | Counter::NotAllowed
+        | Counter::RateLimited
+        | Counter::NotDeferred => Some("dropped"),
         Counter::NotLocal => Some("passed"),
         _ => None,
     }
