@@ -1,4 +1,4 @@
-//! The programs, in parts.
+//! The programs, in parts. Whatever they find out about a packet, they say as a [`Counter`].
 //!
 //! - [`packet`]: the one place that turns packet memory into values.
 //! - [`state`]: the maps.
@@ -6,9 +6,12 @@
 //! - [`integrity`]: checksums of what comes in.
 //! - [`ingress`]: which of the two roles a frame is for.
 //! - [`reflector`]: the Session-Reflector.
+//! - [`admission`]: whom it answers, and what it remembers of them.
+//! - [`signature`]: the HMAC of authenticated packets.
 //! - [`replies`]: replies to our own test packets.
 //! - [`egress`]: our own test packets on their way out.
 
+pub(crate) mod admission;
 pub(crate) mod clock;
 pub(crate) mod egress;
 pub(crate) mod ingress;
@@ -16,41 +19,47 @@ pub(crate) mod integrity;
 pub(crate) mod packet;
 pub(crate) mod reflector;
 pub(crate) mod replies;
+pub(crate) mod signature;
 pub(crate) mod state;
 
-use probe_ebpf::{
-    frame::{Address, NotOurs},
-    maps::Counter,
-};
+use probe_ebpf::{frame::Address, maps::Counter};
 
-/// What was done for a frame that is ours and valid.
-pub(crate) enum Done {
-    /// It was a request, and is now its own reply.
-    Reflected,
-    /// It was a reply, and is accounted for.
-    Accepted,
+/// The body of a global function, which returns -1 where all is well and else a [`Counter`].
+///
+/// The verifier looks at such a function once and for all, by the types of its arguments alone. Without
+/// them it would follow each of the ways through parser and tables to the end of the program, and all of
+/// it would have to fit the stack of 512 bytes at once. Their names begin with `linkprobe_`; what they
+/// return goes to [`outcome`].
+#[inline(always)]
+pub(crate) fn code(body: impl FnOnce() -> Result<(), Counter>) -> i32 {
+    match body() {
+        Ok(()) => -1,
+        Err(reason) => reason as i32,
+    }
 }
 
-/// Why nothing was done.
-pub(crate) enum Refusal {
-    /// Goes on to the network stack, untouched.
-    NotOurs(Counter),
-    /// Was meant for us, and ends here.
-    Invalid(Counter),
+/// What an argument of a global function refers to. The verifier wants null to be looked for.
+///
+/// # Safety
+/// The pointer is such an argument: the verifier sees to it that it is null or leads to a whole `T`.
+#[inline(always)]
+pub(crate) unsafe fn given<'a, T>(argument: *mut T) -> Result<&'a mut T, Counter> {
+    // SAFETY: the caller's promise.
+    unsafe { argument.as_mut() }.ok_or(Counter::Truncated)
 }
 
-impl From<NotOurs> for Refusal {
-    #[inline(always)]
-    fn from(reason: NotOurs) -> Self {
-        Self::NotOurs(reason.into())
+/// What a global function has returned.
+#[inline(always)]
+pub(crate) fn outcome(result: i32) -> Result<(), Counter> {
+    // The compiler knows what can come back; the verifier does not.
+    match usize::try_from(core::hint::black_box(result)) {
+        Err(_) => Ok(()),
+        Ok(index) => Err(Counter::ALL.get(index).copied().unwrap_or(Counter::Truncated)),
     }
 }
 
 /// Passes on what goes to somebody else: this host may be a router.
 #[inline(always)]
-pub(crate) fn ours(destination: &Address) -> Result<(), Refusal> {
-    if state::is_local(destination) { Ok(()) } else { Err(Refusal::NotOurs(Counter::NotLocal)) }
+pub(crate) fn ours(destination: &Address) -> Result<(), Counter> {
+    if state::is_local(destination) { Ok(()) } else { Err(Counter::NotLocal) }
 }
-
-/// The refusal of a frame that ends before its own headers say.
-pub(crate) const TRUNCATED: Refusal = Refusal::NotOurs(Counter::Truncated);

@@ -24,20 +24,19 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use kernel::{Done, Refusal, egress, ingress, state};
-use probe_ebpf::maps::Counter;
+use kernel::{egress, ingress, state};
+use probe_ebpf::maps::{Counter, Fate};
 
 /// Session-Reflector, and the reply side of the Session-Sender.
 #[xdp]
 pub fn linkprobe_xdp(ctx: XdpContext) -> u32 {
-    let (action, counter) = match ingress::handle(&ctx) {
-        Ok(Done::Reflected) => (xdp_action::XDP_TX, Counter::Reflected),
-        Ok(Done::Accepted) => (xdp_action::XDP_DROP, Counter::Accepted),
-        Err(Refusal::NotOurs(reason)) => (xdp_action::XDP_PASS, reason),
-        Err(Refusal::Invalid(reason)) => (xdp_action::XDP_DROP, reason),
-    };
+    let counter = ingress::handle(&ctx).unwrap_or_else(|reason| reason);
     state::count(counter);
-    action
+    match counter.fate() {
+        Fate::Reflected => xdp_action::XDP_TX,
+        Fate::Deferred | Fate::Accepted | Fate::Dropped => xdp_action::XDP_DROP,
+        Fate::Passed | Fate::Stamped | Fate::Left => xdp_action::XDP_PASS,
+    }
 }
 
 /// Numbers and stamps what our sessions send. Never holds a packet back.

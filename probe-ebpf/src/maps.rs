@@ -407,10 +407,15 @@ counters! {
 /// The counters of one CPU. Only that CPU writes them.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Counters(pub [u64; 32]);
+pub struct Counters(pub [u64; Self::LENGTH]);
+
+impl Counters {
+    /// How many there is room for; a power of two.
+    pub const LENGTH: usize = 64;
+}
 
 const _: () = {
-    assert!(Counter::ALL.len() <= size_of::<Counters>() / 8);
+    assert!(Counter::ALL.len() <= Counters::LENGTH);
     assert!(size_of::<Config>() == 40 && align_of::<Config>() == 8);
     assert!(size_of::<Session>() == 64 && align_of::<Session>() == 8);
     assert!(offset_of!(Session, sent) == 24 && offset_of!(Session, answered) == 32);

@@ -1,4 +1,6 @@
 //! Timestamps and the Error Estimate of test packets (RFC 8762, section 4.2.1).
+//!
+//! All reckoning is done in NTP's format; [`Format`] leads there and back.
 
 /// Nanoseconds in a second.
 pub const NANOS_PER_SECOND: u64 = 1_000_000_000;
@@ -9,6 +11,67 @@ const UNIX_EPOCH_IN_NTP: u64 = 2_208_988_800;
 /// 2^64 / 10^9, rounded up: turns nanoseconds into a 32-bit fraction with one multiplication. The
 /// product of it and 999,999,999 is the largest that occurs, and fits 64 bits.
 const FRACTION_PER_NANO: u64 = 18_446_744_074;
+
+/// The Z bit of an Error Estimate: the timestamps beside it are in PTP format (RFC 8186, section 2.3).
+const PTP_FLAG: u16 = 1 << 14;
+
+/// The formats of timestamps in test packets, both of 64 bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// NTP's: seconds since 1900, and 2^-32 of a second. The default (RFC 8762, section 4.2.1).
+    #[default]
+    Ntp,
+    /// PTPv2's, truncated: seconds since 1970 in TAI, and nanoseconds (IEEE 1588-2008).
+    Ptp,
+}
+
+impl Format {
+    /// The format of the timestamps beside this Error Estimate.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(error_estimate: u16) -> Self {
+        if error_estimate & PTP_FLAG == 0 { Self::Ntp } else { Self::Ptp }
+    }
+
+    /// The Error Estimate with the Z bit that says this format.
+    #[must_use]
+    pub const fn mark(self, error_estimate: u16) -> u16 {
+        match self {
+            Self::Ntp => error_estimate & !PTP_FLAG,
+            Self::Ptp => error_estimate | PTP_FLAG,
+        }
+    }
+
+    /// The timestamp of a time in nanoseconds since 1970: Unix time for NTP, TAI for PTP.
+    #[inline(always)]
+    #[must_use]
+    pub const fn timestamp(self, nanos: u64) -> u64 {
+        match self {
+            Self::Ntp => from_unix_nanos(nanos),
+            Self::Ptp => {
+                let seconds = nanos / NANOS_PER_SECOND;
+                (seconds << 32) | (nanos - seconds * NANOS_PER_SECOND)
+            }
+        }
+    }
+
+    /// A timestamp of this format as NTP's, for [`difference_nanos`]. The distance of TAI from UTC
+    /// stays in it: 37 s since 2017.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_ntp(self, timestamp: u64) -> u64 {
+        match self {
+            Self::Ntp => timestamp,
+            Self::Ptp => {
+                let nanos = timestamp & 0xffff_ffff;
+                // No valid timestamp has more, but anything may come in.
+                let nanos = if nanos < NANOS_PER_SECOND { nanos } else { NANOS_PER_SECOND - 1 };
+                let seconds = (timestamp >> 32) + UNIX_EPOCH_IN_NTP;
+                (seconds << 32) | ((nanos * FRACTION_PER_NANO) >> 32)
+            }
+        }
+    }
+}
 
 /// The NTP timestamp (RFC 5905, section 6: 32 bits of seconds, 32 bits of fraction) of a time in
 /// nanoseconds since the Unix epoch. The seconds wrap in 2036, as NTP's do.
@@ -75,6 +138,26 @@ mod tests {
         {
             let got = difference_nanos(from_unix_nanos(later), from_unix_nanos(earlier));
             assert!((got - expected).abs() <= 1, "{got} instead of {expected}");
+        }
+    }
+
+    /// RFC 8762, section 4.2.1; RFC 8186, section 2.3.
+    #[test]
+    fn ptp_timestamps_are_seconds_and_nanoseconds() {
+        let nanos = 1_700_000_000 * NANOS_PER_SECOND + 250_000_000;
+        let timestamp = Format::Ptp.timestamp(nanos);
+        assert_eq!((timestamp >> 32, timestamp as u32), (1_700_000_000, 250_000_000));
+        let (ptp, ntp) = (Format::Ptp.to_ntp(timestamp), Format::Ntp.timestamp(nanos));
+        assert!(difference_nanos(ptp, ntp).abs() <= 1);
+        assert_eq!(Format::Ntp.to_ntp(ntp), ntp);
+        assert_eq!(Format::Ptp.to_ntp(u64::MAX) as u32 >> 24, 0xff, "no overflow");
+    }
+
+    #[test]
+    fn the_z_bit_says_the_format() {
+        for format in [Format::Ntp, Format::Ptp] {
+            assert_eq!(Format::of(format.mark(0x8c22)), format);
+            assert_eq!(Format::of(format.mark(0xcc22)), format);
         }
     }
 

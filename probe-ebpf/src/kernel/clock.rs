@@ -1,7 +1,10 @@
 //! The times of a test packet.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
-use probe_ebpf::{maps::Config, ntp};
+use probe_ebpf::{
+    maps::{Config, config_flag},
+    ntp::Format,
+};
 
 /// `CLOCK_MONOTONIC` in nanoseconds: what round trips are measured with.
 #[inline(always)]
@@ -10,8 +13,14 @@ pub(crate) fn monotonic() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
-/// A monotonic time as it goes on the wire: NTP format (RFC 8762, section 4.2.1).
+/// The format of our timestamps.
+#[inline(always)]
+pub(crate) fn format(config: &Config) -> Format {
+    if config.flags & config_flag::PTP == 0 { Format::Ntp } else { Format::Ptp }
+}
+
+/// A monotonic time as it goes on the wire (RFC 8762, section 4.2.1).
 #[inline(always)]
 pub(crate) fn wire(config: &Config, monotonic: u64) -> u64 {
-    ntp::from_unix_nanos(monotonic.wrapping_add(config.realtime_offset))
+    format(config).timestamp(monotonic.wrapping_add(config.realtime_offset))
 }

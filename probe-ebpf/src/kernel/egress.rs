@@ -5,12 +5,18 @@ use core::ptr::addr_of_mut;
 
 use aya_ebpf::{bindings::BPF_F_MARK_MANGLED_0, programs::TcContext};
 use probe_ebpf::{
-    frame::{Udp, udp as udp_field},
-    maps::{Config, Counter, Session, SlotState},
+    checksum::Sum,
+    frame::{BytesMut, Udp, udp as udp_field},
+    maps::{Config, Counter, Session, SlotState, session_flag},
     stamp::{self, Mode, Request},
 };
 
-use super::{clock, packet::Packet, state};
+use super::{
+    clock,
+    packet::Packet,
+    signature::{Message, Program},
+    state,
+};
 
 /// Numbers and stamps one frame if it is a test packet of ours.
 #[inline(always)]
@@ -29,13 +35,21 @@ pub(crate) fn handle(ctx: &TcContext) -> Result<(), Counter> {
     if udp.payload_length() < stamp::LENGTH {
         return Err(Counter::NoSession);
     }
+    // A template has its SSID at the place of unauthenticated packets, whatever its mode.
     let template = Request::read(&packet, udp.payload_at(), Mode::Unauthenticated)
         .ok_or(Counter::NoSession)?;
     let session = state::session(template.ssid).ok_or(Counter::NoSession)?;
     if !belongs(&packet, &udp, session) {
         return Err(Counter::NoSession);
     }
-    stamp(ctx, &mut packet, &udp, config, &template, session).ok_or(Counter::NoSession)
+    let departure = Departure { ctx, udp: &udp, config, template: &template, session };
+    // SAFETY: the map gave the pointer to a whole element.
+    let stamped = if unsafe { (*session).key } == 0 {
+        departure.stamp(&mut packet, Mode::Unauthenticated)
+    } else {
+        departure.stamp(&mut packet, Mode::Authenticated)
+    };
+    stamped.ok_or(Counter::NoSession)
 }
 
 /// Whether a packet with the session's SSID is also on the session's way.
@@ -51,38 +65,69 @@ fn belongs(packet: &Packet, udp: &Udp, session: *mut Session) -> bool {
     }
 }
 
-/// Gives the packet its number and its time, and notes both in its slot.
-#[inline(always)]
-fn stamp(
-    ctx: &TcContext,
-    packet: &mut Packet,
-    udp: &Udp,
-    config: &Config,
-    template: &Request,
+/// A template of ours that is about to leave.
+struct Departure<'a> {
+    ctx: &'a TcContext,
+    udp: &'a Udp,
+    config: &'a Config,
+    template: &'a Request,
     session: *mut Session,
-) -> Option<()> {
-    let ssid = template.ssid;
-    // SAFETY: the map gave the pointer to a whole element.
-    let sequence = unsafe { addr_of_mut!((*session).sent).read_volatile() };
-    let slot = state::slot(config, ssid, sequence)?;
+}
 
-    let sent_at = clock::monotonic();
-    let timestamp = clock::wire(config, sent_at);
-    let request = Request { sequence, timestamp, error_estimate: config.error_estimate, ssid };
-    request.write(packet, udp.payload_at(), Mode::Unauthenticated)?;
+impl Departure<'_> {
+    /// Gives the packet its number and its time, and notes both in its slot.
+    #[inline(always)]
+    fn stamp(&self, packet: &mut Packet, mode: Mode) -> Option<()> {
+        let ssid = self.template.ssid;
+        // SAFETY: the map gave the pointer to a whole element.
+        let sequence = unsafe { addr_of_mut!((*self.session).sent).read_volatile() };
+        let slot = state::slot(self.config, ssid, sequence)?;
 
-    // SAFETY: the map gave the pointer. One thread sends all packets of a session, so nobody else
-    // takes this number; the slot is complete before the number counts as sent.
-    unsafe {
-        (*slot).sequence = sequence;
-        (*slot).sent_at = sent_at;
-        (*slot).timestamp = timestamp;
-        state::publish(slot, SlotState::Sent);
-        state::next_u32(addr_of_mut!((*session).sent));
+        let sent_at = clock::monotonic();
+        let timestamp = clock::wire(self.config, sent_at);
+        let error_estimate = self.config.error_estimate;
+        let request = Request { sequence, timestamp, error_estimate, ssid };
+        let sum = self.write(packet, &request, mode)?;
+
+        // SAFETY: the map gave the pointer. One thread sends all packets of a session, so nobody else
+        // takes this number; the slot is complete before the number counts as sent.
+        unsafe {
+            (*slot).sequence = sequence;
+            (*slot).sent_at = sent_at;
+            (*slot).timestamp = timestamp;
+            state::publish(slot, SlotState::Sent);
+            state::next_u32(addr_of_mut!((*self.session).sent));
+        }
+        // Last, because it takes the pointers into the packet away. A checksum that the network card
+        // still has to fill in is left alone.
+        let difference = u64::from(sum.difference(self.template.sum()));
+        let checksum_at = self.udp.udp_at + udp_field::CHECKSUM;
+        self.ctx.l4_csum_replace(checksum_at, 0, difference, u64::from(BPF_F_MARK_MANGLED_0)).ok()
     }
-    // Last, because it takes the pointers into the packet away. A checksum that the network card
-    // still has to fill in is left alone.
-    let difference = u64::from(request.sum().difference(template.sum()));
-    let checksum_at = udp.udp_at + udp_field::CHECKSUM;
-    ctx.l4_csum_replace(checksum_at, 0, difference, u64::from(BPF_F_MARK_MANGLED_0)).ok()
+
+    /// Writes the request over its template, and returns the sum of what has been written.
+    #[inline(always)]
+    fn write(&self, packet: &mut Packet, request: &Request, mode: Mode) -> Option<Sum> {
+        let at = self.udp.payload_at();
+        let tlv_at = at + mode.length();
+        let mut sum = request.sum();
+        // SAFETY: the map gave the pointer to a whole element.
+        let (key, flags) = unsafe { ((*self.session).key, (*self.session).flags) };
+        if flags & session_flag::DIRECT_MEASUREMENT != 0 {
+            // RFC 8972, section 4.5: how many test packets were sent, this one among them.
+            let transmitted = request.sequence.wrapping_add(1).to_be_bytes();
+            packet.write(tlv_at + 4, transmitted)?;
+            sum = sum.add_bytes(&transmitted);
+        }
+        if matches!(mode, Mode::Authenticated) {
+            packet.write(at + Mode::Unauthenticated.offsets().ssid, [0; 2])?;
+            request.write(packet, at, mode)?;
+            let tag = Message::load(Program::Egress, packet, at)?.tag(u32::from(key))?;
+            tag.write(packet, at)?;
+            Some(sum.add_sum(tag.sum()))
+        } else {
+            request.write(packet, at, mode)?;
+            Some(sum)
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Checksums of what comes in: a link that corrupts packets must not pass for one that delivers them.
 
 use aya_ebpf::{
+    bindings::xdp_md,
     helpers::{bpf_csum_diff, bpf_xdp_load_bytes},
     macros::map,
     maps::PerCpuArray,
@@ -8,12 +9,12 @@ use aya_ebpf::{
 };
 use probe_ebpf::{
     checksum::Sum,
-    frame::{Bytes, IPV4_LENGTH, IpVersion, UDP_LENGTH, Udp},
+    frame::{Bytes, IPV4_LENGTH, IpVersion, Udp},
     maps::Counter,
-    stamp,
+    stamp::{AUTHENTICATED_LENGTH, LENGTH, Mode},
 };
 
-use super::{Refusal, TRUNCATED, packet::Packet};
+use super::{code, given, ingress::Arrival, outcome, packet::Packet};
 
 /// What `bpf_csum_diff` takes at once on every kernel (before 6.13 its scratch area had 512 bytes).
 const CHUNK: usize = 512;
@@ -25,62 +26,97 @@ const MAX_CHUNKS: usize = 18;
 #[map]
 static SCRATCH: PerCpuArray<[u32; CHUNK / 4]> = PerCpuArray::with_max_entries(1, 0);
 
-/// The parts of a valid datagram's checksum that its reply shares.
-pub(crate) struct Unchanged {
-    /// The pseudo-header; swapping the addresses does not change it.
-    pub(crate) pseudo_header: Sum,
-    /// All behind the base packet, as a partial sum.
-    pub(crate) tail: u32,
-}
-
-/// Checks the checksums of a datagram that holds at least a base packet.
+/// Checks the checksums of a datagram that holds at least the base packet of its mode.
 ///
 /// A veth hands over frames of this host whose checksum is still to be filled in by a network card:
 /// their field holds the sum of the pseudo-header only. They never were on a wire, and are accepted.
 #[inline(always)]
-pub(crate) fn verify(ctx: &XdpContext, packet: &Packet, udp: &Udp) -> Result<Unchanged, Refusal> {
+pub(crate) fn verify(ctx: &XdpContext, arrival: &mut Arrival, mode: Mode) -> Result<(), Counter> {
+    outcome(match mode {
+        Mode::Unauthenticated => linkprobe_verify(ctx.ctx, arrival),
+        Mode::Authenticated => linkprobe_verify_authenticated(ctx.ctx, arrival),
+    })
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn linkprobe_verify(ctx: *mut xdp_md, arrival: *mut Arrival) -> i32 {
+    code(|| {
+        // SAFETY: what the verifier has seen to.
+        let arrival = unsafe { given(arrival) }?;
+        check(&XdpContext::new(ctx), arrival, Mode::Unauthenticated)
+    })
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn linkprobe_verify_authenticated(ctx: *mut xdp_md, arrival: *mut Arrival) -> i32 {
+    code(|| {
+        // SAFETY: what the verifier has seen to.
+        let arrival = unsafe { given(arrival) }?;
+        check(&XdpContext::new(ctx), arrival, Mode::Authenticated)
+    })
+}
+
+#[inline(always)]
+fn check(ctx: &XdpContext, arrival: &mut Arrival, mode: Mode) -> Result<(), Counter> {
+    arrival.shared = shared(ctx, &arrival.udp(), mode)?;
+    Ok(())
+}
+
+/// The sum of what a valid datagram shares with its reply: pseudo-header, since swapping the addresses
+/// does not change it, ports, length, and all behind the base packet.
+#[inline(always)]
+fn shared(ctx: &XdpContext, udp: &Udp, mode: Mode) -> Result<Sum, Counter> {
+    let packet = &Packet::of_xdp(ctx);
     if udp.version == IpVersion::V4 {
-        let sum = packet.sum::<IPV4_LENGTH>(udp.ip_at, Sum::ZERO).ok_or(TRUNCATED)?;
+        let sum = packet.sum::<IPV4_LENGTH>(udp.ip_at, Sum::ZERO).ok_or(Counter::Truncated)?;
         if sum.folded() != [0xff, 0xff] {
-            return Err(Refusal::Invalid(Counter::Ipv4Checksum));
+            return Err(Counter::Ipv4Checksum);
         }
     }
-    let pseudo_header = udp.pseudo_header(packet).ok_or(TRUNCATED)?;
-    let tail = tail(ctx, udp)?;
-    let field = udp.checksum(packet).ok_or(TRUNCATED)?;
-    let sum = packet
-        .sum::<{ UDP_LENGTH + stamp::LENGTH }>(udp.udp_at, pseudo_header.add_partial(tail))
-        .ok_or(TRUNCATED)?;
+    let pseudo_header = udp.pseudo_header(packet).ok_or(Counter::Truncated)?;
+    let shared = header(udp, pseudo_header.add_partial(tail(ctx, udp, mode)?));
+    let field = udp.checksum(packet).ok_or(Counter::Truncated)?;
+    let at = udp.payload_at();
+    let base = match mode {
+        Mode::Unauthenticated => packet.sum::<LENGTH>(at, Sum::ZERO),
+        Mode::Authenticated => packet.sum::<AUTHENTICATED_LENGTH>(at, Sum::ZERO),
+    };
+    let sum = shared.add_sum(base.ok_or(Counter::Truncated)?).add_bytes(&field);
     let valid = match (field, udp.version) {
         // RFC 768: no checksum. RFC 8200, section 8.1: not so in IPv6.
         ([0, 0], version) => version == IpVersion::V4,
         _ => sum.folded() == [0xff, 0xff] || field == pseudo_header.folded(),
     };
-    if !valid {
-        return Err(Refusal::Invalid(Counter::UdpChecksum));
-    }
-    Ok(Unchanged { pseudo_header, tail })
+    if valid { Ok(shared) } else { Err(Counter::UdpChecksum) }
+}
+
+/// Adds the UDP header, without its checksum.
+#[inline(always)]
+fn header(udp: &Udp, sum: Sum) -> Sum {
+    sum.add_be16(udp.source_port).add_be16(udp.destination_port).add_be16(udp.length)
 }
 
 /// The sum of all behind the base packet.
 #[inline(always)]
-fn tail(ctx: &XdpContext, udp: &Udp) -> Result<u32, Refusal> {
-    if udp.payload_length() == stamp::LENGTH {
+fn tail(ctx: &XdpContext, udp: &Udp, mode: Mode) -> Result<u32, Counter> {
+    if udp.payload_length() == mode.length() {
         return Ok(0);
     }
-    let mut at = udp.payload_at() + stamp::LENGTH;
+    let mut at = udp.payload_at() + mode.length();
     let end = udp.udp_at + udp.length as usize;
-    let scratch = SCRATCH.get_ptr_mut(0).ok_or(TRUNCATED)?;
+    let scratch = SCRATCH.get_ptr_mut(0).ok_or(Counter::Truncated)?;
     let mut sum = 0;
     for _ in 0..MAX_CHUNKS {
         if at >= end {
             return Ok(sum);
         }
         let length = (end - at).min(CHUNK);
-        sum = add_chunk(ctx, scratch, at, length, sum).ok_or(TRUNCATED)?;
+        sum = add_chunk(ctx, scratch, at, length, sum).ok_or(Counter::Truncated)?;
         at += CHUNK;
     }
-    if at >= end { Ok(sum) } else { Err(Refusal::Invalid(Counter::TooLong)) }
+    if at >= end { Ok(sum) } else { Err(Counter::TooLong) }
 }
 
 /// Adds up to [`CHUNK`] octets of the frame to a sum.

@@ -3,7 +3,10 @@
 use core::mem::size_of;
 
 use aya_ebpf::programs::{TcContext, XdpContext};
-use probe_ebpf::frame::{Bytes, BytesMut};
+use probe_ebpf::{
+    checksum::Sum,
+    frame::{Bytes, BytesMut},
+};
 
 /// The linear part of a frame.
 pub(crate) struct Packet {
@@ -30,6 +33,45 @@ impl Packet {
         let start = self.start + offset;
         (start + size_of::<T>() <= self.end).then_some(start as *mut T)
     }
+
+    /// Swaps two neighbouring fields of `N` integers each, from an offset on.
+    #[inline(always)]
+    pub(crate) fn swap<T: Copy, const N: usize>(&mut self, at: usize) -> Option<()> {
+        let first = self.at::<[[T; N]; 2]>(at)?.cast::<T>();
+        let mut i = 0;
+        while i < N {
+            // SAFETY: `at` has checked that both fields lie within the frame. Every bit pattern is an
+            // integer.
+            unsafe {
+                let (one, other) = (first.add(i), first.add(N + i));
+                let kept = one.read_unaligned();
+                one.write_unaligned(other.read_unaligned());
+                other.write_unaligned(kept);
+            }
+            i += 1;
+        }
+        Some(())
+    }
+
+    /// Big-endian words from an offset on, under one check for all of them: of many checks in a row the
+    /// compiler makes a computation that the verifier cannot follow.
+    #[inline(always)]
+    pub(crate) fn words<const N: usize>(&self, at: usize) -> Option<Words<N>> {
+        self.at::<[[u8; 4]; N]>(at).map(Words)
+    }
+}
+
+/// `N` words that lie in the frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Words<const N: usize>(*mut [[u8; 4]; N]);
+
+impl<const N: usize> Words<N> {
+    /// One of them, in network order.
+    #[inline(always)]
+    pub(crate) fn get(self, word: usize) -> [u8; 4] {
+        // SAFETY: the pointer comes from `Packet::at`, and the remainder keeps the index inside.
+        unsafe { (*self.0)[word % N] }
+    }
 }
 
 impl Bytes for Packet {
@@ -39,6 +81,19 @@ impl Bytes for Packet {
         // SAFETY: `at` has checked that N bytes lie within the frame, and the verifier checks it
         // again. Every bit pattern is a value of an array of bytes.
         Some(unsafe { pointer.read_unaligned() })
+    }
+
+    #[inline(always)]
+    fn sum<const N: usize>(&self, at: usize, mut sum: Sum) -> Option<Sum> {
+        const { assert!(N.is_multiple_of(4)) };
+        let words = self.at::<[u8; N]>(at)?.cast::<[u8; 4]>();
+        let mut word = 0;
+        while word < N / 4 {
+            // SAFETY: `at` has checked that N bytes lie within the frame.
+            sum = sum.add_bytes(&unsafe { words.add(word).read_unaligned() });
+            word += 1;
+        }
+        Some(sum)
     }
 
     #[inline(always)]

@@ -1,77 +1,132 @@
-//! The Session-Reflector (RFC 8762, section 4.3), stateful, unauthenticated.
+//! The Session-Reflector (RFC 8762, section 4.3), in both modes.
 
-use core::ptr::addr_of_mut;
-
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use probe_ebpf::{
     checksum::Sum,
     frame::{
         Bytes, BytesMut, IPV4_LENGTH, IpVersion, MAC_LENGTH, Udp, ipv4, ipv6, udp as udp_field,
     },
-    maps::{Config, Counter, ReflectorKey, ReflectorSession},
+    maps::{Config, Counter, MAX_KEYS, ReflectorKey, config_flag},
     stamp::{self, Mode, Reply, Request},
 };
 
 use super::{
-    Refusal, TRUNCATED, clock,
-    integrity::{self, Unchanged},
+    admission::{self, Visit},
+    clock, code, given,
+    ingress::Arrival,
+    integrity, outcome,
     packet::Packet,
+    signature::{Message, Program, Tag},
     state,
 };
 
 /// Turns a request into its reply.
+///
+/// # Errors
+/// Why it did not.
 #[inline(always)]
 pub(crate) fn reflect(
     ctx: &XdpContext,
-    packet: &mut Packet,
-    udp: &Udp,
     config: &Config,
-) -> Result<(), Refusal> {
-    let received_at = clock::monotonic();
-    let destination = udp.destination(packet).ok_or(TRUNCATED)?;
-    if udp.payload_length() < stamp::LENGTH {
-        super::ours(&destination)?;
-        return Err(Refusal::Invalid(Counter::TooShort));
+    arrival: &mut Arrival,
+) -> Result<Counter, Counter> {
+    // Nothing in a packet tells its mode; the config does.
+    if !admission::must_authenticate(&arrival.source, config) {
+        let mut visit = receive(ctx, config, arrival, Mode::Unauthenticated)?;
+        outcome(linkprobe_answer(ctx.ctx, arrival, &raw mut visit))?;
+        return Ok(Counter::Reflected);
     }
-    let request =
-        Request::read(packet, udp.payload_at(), Mode::Unauthenticated).ok_or(TRUNCATED)?;
-    let key = ReflectorKey {
-        source: udp.source(packet).ok_or(TRUNCATED)?,
-        destination,
-        source_port: udp.source_port,
-        ssid: request.ssid,
-        reserved: 0,
-    };
-    let known = state::reflector_session(&key).filter(|session| is_current(*session, config));
-    if known.is_none() {
-        super::ours(&destination)?;
+    if arrival.udp().payload_length() < stamp::AUTHENTICATED_LENGTH {
+        return Err(Counter::TooShort);
     }
+    let mut visit = receive(ctx, config, arrival, Mode::Authenticated)?;
+    // RFC 8762, section 4.4: the HMAC is verified as early as possible.
+    visit.key = linkprobe_signer(ctx.ctx, arrival, visit.key);
+    if visit.key == 0 {
+        return Err(Counter::Hmac);
+    }
+    outcome(linkprobe_answer_authenticated(ctx.ctx, arrival, &raw mut visit))?;
+    outcome(linkprobe_seal(ctx.ctx, arrival, visit.key))?;
+    Ok(Counter::Reflected)
+}
+
+/// Asks whether a request may be answered.
+#[inline(always)]
+fn receive(
+    ctx: &XdpContext,
+    config: &Config,
+    arrival: &mut Arrival,
+    mode: Mode,
+) -> Result<Visit, Counter> {
+    integrity::verify(ctx, arrival, mode)?;
+    let udp = arrival.udp();
+    let (packet, at) = (&Packet::of_xdp(ctx), udp.payload_at());
     // RFC 8762, section 4.1, leaves the sender's port open; a reflector's would make two of them
     // answer each other for ever. A reflector at another port is known by what it sends.
     let from_reflector = udp.source_port == config.reflector_port
         || udp.source_port == stamp::PORT
-        || Reply::read(packet, udp.payload_at(), Mode::Unauthenticated)
-            .ok_or(TRUNCATED)?
-            .is_plausible();
+        || Reply::read(packet, at, mode).ok_or(Counter::Truncated)?.is_plausible();
     if from_reflector {
-        return Err(Refusal::Invalid(Counter::ReflectorLoop));
+        return Err(Counter::ReflectorLoop);
     }
-    let unchanged = integrity::verify(ctx, packet, udp)?;
-    let session = match known {
-        Some(session) => session,
-        None => remember(&key, config)?,
+    let id = ReflectorKey {
+        source: arrival.source,
+        destination: arrival.destination,
+        source_port: udp.source_port,
+        ssid: Request::read(packet, at, mode).ok_or(Counter::Truncated)?.ssid,
+        reserved: 0,
     };
-    // SAFETY: the map gave the pointer; the element stays readable while the program runs, even if
-    // another CPU evicts it.
-    let (sequence, peer) =
-        unsafe { (state::next_u32(addr_of_mut!((*session).next_sequence)), (*session).peer) };
-    state::note_arrival(peer, received_at);
+    let mut visit = Visit { id, at: arrival.at, key: 0, sequence: 0 };
+    visit.knock()?;
+    Ok(visit)
+}
 
-    let ttl = udp.ttl(packet).ok_or(TRUNCATED)?;
-    // RFC 8762, section 4.3.1. T3 is taken last, so that the residence T3-T2 holds all of our work.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn linkprobe_answer(ctx: *mut xdp_md, arrival: *mut Arrival, visit: *mut Visit) -> i32 {
+    code(|| {
+        // SAFETY: what the verifier has seen to.
+        let arrival = unsafe { given(arrival) }?;
+        let visit = unsafe { given(visit) }?;
+        answer(&XdpContext::new(ctx), arrival, visit, Mode::Unauthenticated)
+    })
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn linkprobe_answer_authenticated(
+    ctx: *mut xdp_md,
+    arrival: *mut Arrival,
+    visit: *mut Visit,
+) -> i32 {
+    code(|| {
+        // SAFETY: what the verifier has seen to.
+        let arrival = unsafe { given(arrival) }?;
+        let visit = unsafe { given(visit) }?;
+        answer(&XdpContext::new(ctx), arrival, visit, Mode::Authenticated)
+    })
+}
+
+/// Writes the reply over the request (RFC 8762, section 4.3); all but the signature, and in
+/// authenticated mode the checksum.
+#[inline(always)]
+fn answer(
+    ctx: &XdpContext,
+    arrival: &mut Arrival,
+    visit: &mut Visit,
+    mode: Mode,
+) -> Result<(), Counter> {
+    let config = state::config().ok_or(Counter::Truncated)?;
+    let (packet, udp) = (&mut Packet::of_xdp(ctx), &arrival.udp());
+    let request = Request::read(packet, udp.payload_at(), mode).ok_or(Counter::Truncated)?;
+    visit.enter()?;
+    let stateless = config.flags & config_flag::STATELESS != 0;
+    let ttl = udp.ttl(packet).ok_or(Counter::Truncated)?;
+    // RFC 8762, section 4.3.1. T3 is taken last, so that the residence T3-T2 holds all of our work
+    // but the signature, which covers T3.
     let reply = Reply {
-        sequence,
-        receive_timestamp: clock::wire(config, received_at),
+        sequence: if stateless { request.sequence } else { visit.sequence },
+        receive_timestamp: clock::wire(config, arrival.at),
         sender_sequence: request.sequence,
         sender_timestamp: request.timestamp,
         sender_error_estimate: request.error_estimate,
@@ -80,70 +135,74 @@ pub(crate) fn reflect(
         error_estimate: config.error_estimate,
         timestamp: clock::wire(config, clock::monotonic()),
     };
-    write_reply(packet, udp, &reply, &unchanged).ok_or(TRUNCATED)
-}
-
-/// Whether what a session remembers was looked up in the maps as they are now.
-#[inline(always)]
-fn is_current(session: *mut ReflectorSession, config: &Config) -> bool {
-    // SAFETY: the map gave the pointer.
-    unsafe { (*session).generation == config.generation }
-}
-
-/// Notes a new session, or looks again for one that is not current; its numbering goes on.
-#[inline(always)]
-fn remember(key: &ReflectorKey, config: &Config) -> Result<*mut ReflectorSession, Refusal> {
-    let session = match state::reflector_session(key) {
-        Some(session) => session,
-        None => state::new_reflector_session(key).ok_or(Refusal::Invalid(Counter::TableFull))?,
-    };
-    // SAFETY: the map gave the pointer. Two CPUs may write here at once, but both write the same.
-    unsafe {
-        (*session).peer = state::peer(&key.source);
-        (*session).generation = config.generation;
+    turn_round(packet, udp).ok_or(Counter::Truncated)?;
+    reply.write(packet, udp.payload_at(), mode).ok_or(Counter::Truncated)?;
+    arrival.shared = arrival.shared.add_sum(reply.sum());
+    if matches!(mode, Mode::Unauthenticated) {
+        write_checksum(packet, udp, arrival.shared).ok_or(Counter::Truncated)?;
     }
-    Ok(session)
+    Ok(())
 }
 
-/// Sends the frame back to where it came from, with the reply in the place of the request.
+/// Index of the key that an authenticated request is signed with, or 0. The one of the session's request
+/// before is tried first.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn linkprobe_signer(ctx: *mut xdp_md, arrival: *mut Arrival, last: u32) -> u32 {
+    // SAFETY: the verifier sees to it that the pointer is null or leads to a whole `Arrival`.
+    let Some(arrival) = (unsafe { arrival.as_mut() }) else { return 0 };
+    let (packet, at) = (&Packet::of_xdp(&XdpContext::new(ctx)), arrival.udp().payload_at());
+    let (Some(message), Some(tag)) =
+        (Message::load(Program::Ingress, packet, at), Tag::read(packet, at))
+    else {
+        return 0;
+    };
+    if message.has(last, tag) {
+        return last;
+    }
+    (1..=MAX_KEYS).find(|key| *key != last && message.has(*key, tag)).unwrap_or(0)
+}
+
+/// Signs the reply with the key of the request, and writes the checksum.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn linkprobe_seal(ctx: *mut xdp_md, arrival: *mut Arrival, key: u32) -> i32 {
+    code(|| {
+        // SAFETY: what the verifier has seen to.
+        let arrival = unsafe { given(arrival) }?;
+        let (packet, udp) = (&mut Packet::of_xdp(&XdpContext::new(ctx)), &arrival.udp());
+        let mut seal = || {
+            let tag = Message::load(Program::Ingress, packet, udp.payload_at())?.tag(key)?;
+            tag.write(packet, udp.payload_at())?;
+            write_checksum(packet, udp, arrival.shared.add_sum(tag.sum()))
+        };
+        seal().ok_or(Counter::Truncated)
+    })
+}
+
+/// Sends the frame back to where it came from.
 #[inline(always)]
-fn write_reply(packet: &mut Packet, udp: &Udp, reply: &Reply, unchanged: &Unchanged) -> Option<()> {
-    swap::<4>(packet, 0, MAC_LENGTH)?;
-    swap::<2>(packet, 4, MAC_LENGTH + 4)?;
+fn turn_round(packet: &mut Packet, udp: &Udp) -> Option<()> {
+    packet.swap::<u16, { MAC_LENGTH / 2 }>(0)?;
     match udp.version {
         IpVersion::V4 => {
-            swap::<4>(packet, udp.ip_at + ipv4::SOURCE, udp.ip_at + ipv4::DESTINATION)?;
+            packet.swap::<u32, 1>(udp.ip_at + ipv4::SOURCE)?;
             packet.write(udp.ip_at + ipv4::TTL, [stamp::TTL])?;
             packet.write(udp.ip_at + ipv4::CHECKSUM, [0, 0])?;
             let header = packet.sum::<IPV4_LENGTH>(udp.ip_at, Sum::ZERO)?;
             packet.write(udp.ip_at + ipv4::CHECKSUM, header.checksum())?;
         }
         IpVersion::V6 => {
-            swap::<8>(packet, udp.ip_at + ipv6::SOURCE, udp.ip_at + ipv6::DESTINATION)?;
-            swap::<8>(packet, udp.ip_at + ipv6::SOURCE + 8, udp.ip_at + ipv6::DESTINATION + 8)?;
+            packet.swap::<u64, 2>(udp.ip_at + ipv6::SOURCE)?;
             packet.write(udp.ip_at + ipv6::HOP_LIMIT, [stamp::TTL])?;
         }
     }
-    let at = udp.udp_at;
-    swap::<2>(packet, at + udp_field::SOURCE_PORT, at + udp_field::DESTINATION_PORT)?;
-    reply.write(packet, udp.payload_at(), Mode::Unauthenticated)?;
-    // In full, whatever the request had: a userspace peer behind a veth drops partial checksums.
-    let checksum = unchanged
-        .pseudo_header
-        .add_partial(unchanged.tail)
-        .add_be16(udp.source_port)
-        .add_be16(udp.destination_port)
-        .add_be16(udp.length)
-        .add_sum(reply.sum())
-        .udp_checksum();
-    packet.write(at + udp_field::CHECKSUM, checksum)
+    packet.swap::<u16, 1>(udp.udp_at + udp_field::SOURCE_PORT)
 }
 
-/// Swaps two fields of the frame.
+/// Writes the checksum of a datagram with this sum: in full, whatever the request had, for a userspace
+/// peer behind a veth drops partial checksums.
 #[inline(always)]
-fn swap<const N: usize>(packet: &mut Packet, a: usize, b: usize) -> Option<()> {
-    let first: [u8; N] = packet.read(a)?;
-    let second: [u8; N] = packet.read(b)?;
-    packet.write(a, second)?;
-    packet.write(b, first)
+fn write_checksum(packet: &mut Packet, udp: &Udp, sum: Sum) -> Option<()> {
+    packet.write(udp.udp_at + udp_field::CHECKSUM, sum.udp_checksum())
 }

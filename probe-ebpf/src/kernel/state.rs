@@ -1,6 +1,7 @@
 //! The maps, and the few ways in which the programs use them.
 
 use core::{
+    hint::black_box,
     intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg},
     ptr::addr_of_mut,
 };
@@ -9,14 +10,12 @@ use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     helpers::bpf_get_smp_processor_id,
     macros::map,
-    maps::{Array, HashMap, LruHashMap},
+    maps::{Array, HashMap},
 };
 use probe_ebpf::{
     frame::Address,
-    maps::{
-        Arrivals, Config, Counter, Counters, NO_PEER, ReflectorKey, ReflectorSession, Session,
-        Slot, SlotState,
-    },
+    hmac::Key,
+    maps::{Config, Counter, Counters, MAX_KEYS, Session, Slot, SlotState, Tuple},
 };
 
 // The agent sets the sizes that depend on its config before it loads the object.
@@ -28,17 +27,14 @@ static SESSIONS: Array<Session> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 static SLOTS: Array<Slot> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static ARRIVALS: Array<Arrivals> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static TUPLES: HashMap<Tuple, u32> = HashMap::with_max_entries(1, 0);
+#[map]
+static KEYS: Array<Key> = Array::with_max_entries(MAX_KEYS + 1, BPF_F_MMAPABLE);
 #[map]
 static COUNTERS: Array<Counters> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-static PEERS: HashMap<Address, u32> = HashMap::with_max_entries(1, 0);
-#[map]
 static LOCAL_ADDRESSES: HashMap<Address, u32> =
     HashMap::with_max_entries(65_536, BPF_F_NO_PREALLOC);
-#[map]
-static REFLECTOR: LruHashMap<ReflectorKey, ReflectorSession> =
-    LruHashMap::with_max_entries(65_536, 0);
 
 /// The config; it is always there, but the verifier wants to be told.
 #[inline(always)]
@@ -52,6 +48,19 @@ pub(crate) fn session(ssid: u16) -> Option<*mut Session> {
     let session = SESSIONS.get_ptr_mut(u32::from(ssid))?;
     // SAFETY: the kernel gave a pointer to a whole element, which lives as long as the program.
     (unsafe { (*session).active } != 0).then_some(session)
+}
+
+/// The SSID of the session that replies with these addresses and ports belong to; 0 if there is none.
+#[inline(always)]
+pub(crate) fn ssid_of(tuple: &Tuple) -> u16 {
+    // SAFETY: the agent writes an element once, before it starts the session.
+    unsafe { TUPLES.get(tuple) }.map_or(0, |ssid| *ssid as u16)
+}
+
+/// The key with this index.
+#[inline(always)]
+pub(crate) fn key(index: u32) -> Option<&'static Key> {
+    KEYS.get(index)
 }
 
 /// The slot of a test packet.
@@ -99,7 +108,8 @@ pub(crate) fn count(counter: Counter) {
     // SAFETY: the helper has no arguments and no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let Some(counters) = COUNTERS.get_ptr_mut(cpu) else { return };
-    let index = counter as usize & 31;
+    // The compiler knows that no counter has a greater number; the verifier has to be told.
+    let index = black_box(counter as usize) & (Counters::LENGTH - 1);
     // SAFETY: the kernel gave a pointer to a whole element, and the mask keeps the index inside.
     unsafe { increment(addr_of_mut!((*counters).0).cast::<u64>().add(index)) };
 }
@@ -109,37 +119,4 @@ pub(crate) fn count(counter: Counter) {
 pub(crate) fn is_local(address: &Address) -> bool {
     // SAFETY: only the presence of the key matters; the value is not read.
     unsafe { LOCAL_ADDRESSES.get(address) }.is_some()
-}
-
-/// Index of the peer with this address, or [`NO_PEER`].
-#[inline(always)]
-pub(crate) fn peer(address: &Address) -> u32 {
-    // SAFETY: the agent writes an element once, before it raises the generation.
-    unsafe { PEERS.get(address) }.copied().unwrap_or(NO_PEER)
-}
-
-/// Notes that a peer's probe came.
-#[inline(always)]
-pub(crate) fn note_arrival(peer: u32, now: u64) {
-    let Some(arrivals) = ARRIVALS.get_ptr_mut(peer) else { return };
-    // SAFETY: the kernel gave a pointer to a whole element.
-    unsafe {
-        increment(addr_of_mut!((*arrivals).packets));
-        addr_of_mut!((*arrivals).last_at).write_volatile(now);
-    }
-}
-
-/// What the reflector remembers of a session, if it does.
-#[inline(always)]
-pub(crate) fn reflector_session(key: &ReflectorKey) -> Option<*mut ReflectorSession> {
-    REFLECTOR.get_ptr_mut(key)
-}
-
-/// Makes room for a session of the reflector. Where another CPU was faster, its session stands.
-#[inline(always)]
-pub(crate) fn new_reflector_session(key: &ReflectorKey) -> Option<*mut ReflectorSession> {
-    const NO_EXIST: u64 = aya_ebpf::bindings::BPF_NOEXIST as u64;
-    // The error is that of a race or of a full table; the look-up tells which.
-    REFLECTOR.insert(key, ReflectorSession::default(), NO_EXIST).ok();
-    REFLECTOR.get_ptr_mut(key)
 }
