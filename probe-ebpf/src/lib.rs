@@ -5,6 +5,7 @@
 //!
 //! - [`frame`]: Ethernet, VLAN, IPv4, IPv6 and UDP, up to the UDP payload.
 //! - [`stamp`]: the test packets of RFC 8762 and RFC 8972.
+//! - [`tlv`]: the TLVs behind them.
 //! - [`hmac`]: HMAC-SHA-256, truncated to 128 bits, of the authenticated mode.
 //! - [`ntp`]: their timestamps and the Error Estimate.
 //! - [`checksum`]: the Internet checksum of RFC 1071.
@@ -17,3 +18,4 @@ pub mod hmac;
 pub mod maps;
 pub mod ntp;
 pub mod stamp;
+pub mod tlv;
