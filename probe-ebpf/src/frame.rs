@@ -282,6 +282,28 @@ impl Udp {
         frame.read(self.ip_at + at).map(|[ttl]| ttl)
     }
 
+    /// The Traffic Class (RFC 8200, section 7), which IPv4 calls Type of Service: six bits of DSCP and
+    /// two of ECN.
+    #[inline(always)]
+    pub fn traffic_class(&self, frame: &(impl Bytes + ?Sized)) -> Option<u8> {
+        let [first, second] = frame.read(self.ip_at)?;
+        Some(match self.version {
+            IpVersion::V4 => second,
+            IpVersion::V6 => (first << 4) | (second >> 4),
+        })
+    }
+
+    /// Writes the Traffic Class, and leaves an IPv4 header's checksum as it is.
+    #[inline(always)]
+    pub fn set_traffic_class(&self, frame: &mut (impl BytesMut + ?Sized), class: u8) -> Option<()> {
+        let [first, second] = frame.read(self.ip_at)?;
+        let octets = match self.version {
+            IpVersion::V4 => [first, class],
+            IpVersion::V6 => [(first & 0xf0) | (class >> 4), (class << 4) | (second & 0x0f)],
+        };
+        frame.write(self.ip_at, octets)
+    }
+
     /// The checksum field as it stands on the wire.
     #[inline(always)]
     pub fn checksum(&self, frame: &(impl Bytes + ?Sized)) -> Option<[u8; 2]> {

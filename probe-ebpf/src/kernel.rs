@@ -7,6 +7,7 @@
 //! - [`ingress`]: which of the two roles a frame is for.
 //! - [`reflector`]: the Session-Reflector.
 //! - [`admission`]: whom it answers, and what it remembers of them.
+//! - [`extensions`]: TLVs, and the way to the userspace reflector.
 //! - [`signature`]: the HMAC of authenticated packets.
 //! - [`replies`]: replies to our own test packets.
 //! - [`egress`]: our own test packets on their way out.
@@ -14,6 +15,7 @@
 pub(crate) mod admission;
 pub(crate) mod clock;
 pub(crate) mod egress;
+pub(crate) mod extensions;
 pub(crate) mod ingress;
 pub(crate) mod integrity;
 pub(crate) mod packet;

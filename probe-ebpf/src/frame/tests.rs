@@ -87,3 +87,24 @@ fn a_frame_that_is_cut_short_is_truncated() {
         assert!(Udp::find(&padded[..]).is_ok(), "padding to the least size of a frame is allowed");
     }
 }
+
+#[test]
+fn a_traffic_class_is_read_and_written_in_both_versions() {
+    for (version, header, written) in
+        [(IpVersion::V4, [0x45, 0x2e], [0x45, 0xb9]), (IpVersion::V6, [0x62, 0xe7], [0x6b, 0x97])]
+    {
+        let udp = Udp {
+            ip_at: 0,
+            udp_at: 0,
+            version,
+            source_port: 0,
+            destination_port: 0,
+            length: UDP_LENGTH as u16,
+        };
+        let mut frame = header;
+        assert_eq!(udp.traffic_class(&frame[..]), Some(0x2e));
+        udp.set_traffic_class(&mut frame[..], 0xb9).unwrap();
+        assert_eq!((udp.traffic_class(&frame[..]), frame), (Some(0xb9), written));
+        assert_eq!(udp.traffic_class(&frame[..1]), None);
+    }
+}

@@ -55,6 +55,10 @@ pub(crate) struct Visit {
     pub(crate) key: u32,
     /// The number of the reply.
     pub(crate) sequence: u32,
+    /// DSCP and ECN with which the reply goes out.
+    pub(crate) traffic_class: u8,
+    /// Fills up the word.
+    pub(crate) reserved: [u8; 7],
 }
 
 impl Visit {

@@ -20,9 +20,11 @@ pub(crate) struct Arrival {
     pub(crate) destination: Address,
     /// `CLOCK_MONOTONIC` in nanoseconds.
     pub(crate) at: u64,
-    /// What a reply's checksum has in common with the request's: all but the base packet, as
-    /// [`integrity::verify`](super::integrity::verify) has found it.
-    pub(crate) shared: Sum,
+    /// The sum of pseudo-header, ports and length, which a reply shares with its request. Found by
+    /// [`integrity::verify`](super::integrity::verify), as the next one.
+    pub(crate) header: Sum,
+    /// The sum of all behind the base packet.
+    pub(crate) tail: Sum,
     udp: Udp,
 }
 
@@ -31,7 +33,8 @@ impl Arrival {
         source: Address::v6([0; 16]),
         destination: Address::v6([0; 16]),
         at: 0,
-        shared: Sum::ZERO,
+        header: Sum::ZERO,
+        tail: Sum::ZERO,
         udp: Udp {
             ip_at: 0,
             udp_at: 0,

@@ -60,15 +60,7 @@ extern "C" fn linkprobe_verify_authenticated(ctx: *mut xdp_md, arrival: *mut Arr
 
 #[inline(always)]
 fn check(ctx: &XdpContext, arrival: &mut Arrival, mode: Mode) -> Result<(), Counter> {
-    arrival.shared = shared(ctx, &arrival.udp(), mode)?;
-    Ok(())
-}
-
-/// The sum of what a valid datagram shares with its reply: pseudo-header, since swapping the addresses
-/// does not change it, ports, length, and all behind the base packet.
-#[inline(always)]
-fn shared(ctx: &XdpContext, udp: &Udp, mode: Mode) -> Result<Sum, Counter> {
-    let packet = &Packet::of_xdp(ctx);
+    let (packet, udp) = (&Packet::of_xdp(ctx), &arrival.udp());
     if udp.version == IpVersion::V4 {
         let sum = packet.sum::<IPV4_LENGTH>(udp.ip_at, Sum::ZERO).ok_or(Counter::Truncated)?;
         if sum.folded() != [0xff, 0xff] {
@@ -76,33 +68,31 @@ fn shared(ctx: &XdpContext, udp: &Udp, mode: Mode) -> Result<Sum, Counter> {
         }
     }
     let pseudo_header = udp.pseudo_header(packet).ok_or(Counter::Truncated)?;
-    let shared = header(udp, pseudo_header.add_partial(tail(ctx, udp, mode)?));
-    let field = udp.checksum(packet).ok_or(Counter::Truncated)?;
+    // Swapping the addresses and the ports does not change it.
+    arrival.header =
+        pseudo_header.add_be16(udp.source_port).add_be16(udp.destination_port).add_be16(udp.length);
+    arrival.tail = tail(ctx, udp, mode)?;
     let at = udp.payload_at();
     let base = match mode {
         Mode::Unauthenticated => packet.sum::<LENGTH>(at, Sum::ZERO),
         Mode::Authenticated => packet.sum::<AUTHENTICATED_LENGTH>(at, Sum::ZERO),
     };
-    let sum = shared.add_sum(base.ok_or(Counter::Truncated)?).add_bytes(&field);
+    let field = udp.checksum(packet).ok_or(Counter::Truncated)?;
+    let sum = base.ok_or(Counter::Truncated)?.add_bytes(&field);
+    let sum = sum.add_sum(arrival.header).add_sum(arrival.tail);
     let valid = match (field, udp.version) {
         // RFC 768: no checksum. RFC 8200, section 8.1: not so in IPv6.
         ([0, 0], version) => version == IpVersion::V4,
         _ => sum.folded() == [0xff, 0xff] || field == pseudo_header.folded(),
     };
-    if valid { Ok(shared) } else { Err(Counter::UdpChecksum) }
-}
-
-/// Adds the UDP header, without its checksum.
-#[inline(always)]
-fn header(udp: &Udp, sum: Sum) -> Sum {
-    sum.add_be16(udp.source_port).add_be16(udp.destination_port).add_be16(udp.length)
+    if valid { Ok(()) } else { Err(Counter::UdpChecksum) }
 }
 
 /// The sum of all behind the base packet.
 #[inline(always)]
-fn tail(ctx: &XdpContext, udp: &Udp, mode: Mode) -> Result<u32, Counter> {
+pub(crate) fn tail(ctx: &XdpContext, udp: &Udp, mode: Mode) -> Result<Sum, Counter> {
     if udp.payload_length() == mode.length() {
-        return Ok(0);
+        return Ok(Sum::ZERO);
     }
     let mut at = udp.payload_at() + mode.length();
     let end = udp.udp_at + udp.length as usize;
@@ -110,13 +100,13 @@ fn tail(ctx: &XdpContext, udp: &Udp, mode: Mode) -> Result<u32, Counter> {
     let mut sum = 0;
     for _ in 0..MAX_CHUNKS {
         if at >= end {
-            return Ok(sum);
+            return Ok(Sum::ZERO.add_partial(sum));
         }
         let length = (end - at).min(CHUNK);
         sum = add_chunk(ctx, scratch, at, length, sum).ok_or(Counter::Truncated)?;
         at += CHUNK;
     }
-    if at >= end { Ok(sum) } else { Err(Counter::TooLong) }
+    if at >= end { Ok(Sum::ZERO.add_partial(sum)) } else { Err(Counter::TooLong) }
 }
 
 /// Adds up to [`CHUNK`] octets of the frame to a sum.

@@ -1,6 +1,6 @@
 //! Packet memory, behind one bounds check.
 
-use core::mem::size_of;
+use core::{hint::black_box, mem::size_of};
 
 use aya_ebpf::programs::{TcContext, XdpContext};
 use probe_ebpf::{
@@ -109,5 +109,41 @@ impl BytesMut for Packet {
         // SAFETY: as in `read`; the context lends the frame to this program alone while it runs.
         unsafe { pointer.write_unaligned(bytes) };
         Some(())
+    }
+}
+
+/// A frame that is read and written at offsets that come from the frame itself.
+///
+/// The verifier wants to see that they are small. Checksums have been verified before, and that refuses
+/// frames which are longer than [`Far::LENGTH`].
+pub(crate) struct Far(pub(crate) Packet);
+
+impl Far {
+    /// A power of two; no frame that gets here is as long.
+    const LENGTH: usize = 1 << 14;
+
+    /// The offset, with a bound that the compiler does not know and the verifier does.
+    #[inline(always)]
+    fn bounded(at: usize) -> usize {
+        black_box(at & (Self::LENGTH - 1))
+    }
+}
+
+impl Bytes for Far {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.0.read(Self::bounded(at))
+    }
+
+    #[inline(always)]
+    fn length(&self) -> usize {
+        self.0.length()
+    }
+}
+
+impl BytesMut for Far {
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, at: usize, bytes: [u8; N]) -> Option<()> {
+        self.0.write(Self::bounded(at), bytes)
     }
 }

@@ -12,7 +12,7 @@ use probe_ebpf::{
 
 use super::{
     admission::{self, Visit},
-    clock, code, given,
+    clock, code, extensions, given,
     ingress::Arrival,
     integrity, outcome,
     packet::Packet,
@@ -31,22 +31,32 @@ pub(crate) fn reflect(
     arrival: &mut Arrival,
 ) -> Result<Counter, Counter> {
     // Nothing in a packet tells its mode; the config does.
-    if !admission::must_authenticate(&arrival.source, config) {
+    if admission::must_authenticate(&arrival.source, config) {
+        if arrival.udp().payload_length() < stamp::AUTHENTICATED_LENGTH {
+            return Err(Counter::TooShort);
+        }
+        let mut visit = receive(ctx, config, arrival, Mode::Authenticated)?;
+        // RFC 8762, section 4.4: the HMAC is verified as early as possible.
+        visit.key = linkprobe_signer(ctx.ctx, arrival, visit.key);
+        if visit.key == 0 {
+            return Err(Counter::Hmac);
+        }
+        if extensions::is_for_userspace(ctx, config, arrival, Mode::Authenticated) {
+            return extensions::defer(ctx, arrival, &mut visit);
+        }
+        visit.enter()?;
+        extensions::reflect(ctx, arrival, &mut visit, Mode::Authenticated)?;
+        outcome(linkprobe_answer_authenticated(ctx.ctx, arrival, &raw mut visit))?;
+        outcome(linkprobe_seal(ctx.ctx, arrival, visit.key))?;
+    } else {
         let mut visit = receive(ctx, config, arrival, Mode::Unauthenticated)?;
+        if extensions::is_for_userspace(ctx, config, arrival, Mode::Unauthenticated) {
+            return extensions::defer(ctx, arrival, &mut visit);
+        }
+        visit.enter()?;
+        extensions::reflect(ctx, arrival, &mut visit, Mode::Unauthenticated)?;
         outcome(linkprobe_answer(ctx.ctx, arrival, &raw mut visit))?;
-        return Ok(Counter::Reflected);
     }
-    if arrival.udp().payload_length() < stamp::AUTHENTICATED_LENGTH {
-        return Err(Counter::TooShort);
-    }
-    let mut visit = receive(ctx, config, arrival, Mode::Authenticated)?;
-    // RFC 8762, section 4.4: the HMAC is verified as early as possible.
-    visit.key = linkprobe_signer(ctx.ctx, arrival, visit.key);
-    if visit.key == 0 {
-        return Err(Counter::Hmac);
-    }
-    outcome(linkprobe_answer_authenticated(ctx.ctx, arrival, &raw mut visit))?;
-    outcome(linkprobe_seal(ctx.ctx, arrival, visit.key))?;
     Ok(Counter::Reflected)
 }
 
@@ -76,7 +86,9 @@ fn receive(
         ssid: Request::read(packet, at, mode).ok_or(Counter::Truncated)?.ssid,
         reserved: 0,
     };
-    let mut visit = Visit { id, at: arrival.at, key: 0, sequence: 0 };
+    let traffic_class = udp.traffic_class(packet).ok_or(Counter::Truncated)?;
+    let mut visit =
+        Visit { id, at: arrival.at, key: 0, sequence: 0, traffic_class, reserved: [0; 7] };
     visit.knock()?;
     Ok(visit)
 }
@@ -119,7 +131,6 @@ fn answer(
     let config = state::config().ok_or(Counter::Truncated)?;
     let (packet, udp) = (&mut Packet::of_xdp(ctx), &arrival.udp());
     let request = Request::read(packet, udp.payload_at(), mode).ok_or(Counter::Truncated)?;
-    visit.enter()?;
     let stateless = config.flags & config_flag::STATELESS != 0;
     let ttl = udp.ttl(packet).ok_or(Counter::Truncated)?;
     // RFC 8762, section 4.3.1. T3 is taken last, so that the residence T3-T2 holds all of our work
@@ -135,11 +146,13 @@ fn answer(
         error_estimate: config.error_estimate,
         timestamp: clock::wire(config, clock::monotonic()),
     };
+    udp.set_traffic_class(packet, visit.traffic_class).ok_or(Counter::Truncated)?;
     turn_round(packet, udp).ok_or(Counter::Truncated)?;
     reply.write(packet, udp.payload_at(), mode).ok_or(Counter::Truncated)?;
-    arrival.shared = arrival.shared.add_sum(reply.sum());
+    arrival.tail = arrival.tail.add_sum(reply.sum());
     if matches!(mode, Mode::Unauthenticated) {
-        write_checksum(packet, udp, arrival.shared).ok_or(Counter::Truncated)?;
+        let sum = arrival.header.add_sum(arrival.tail);
+        write_checksum(packet, udp, sum).ok_or(Counter::Truncated)?;
     }
     Ok(())
 }
@@ -174,7 +187,7 @@ extern "C" fn linkprobe_seal(ctx: *mut xdp_md, arrival: *mut Arrival, key: u32) 
         let mut seal = || {
             let tag = Message::load(Program::Ingress, packet, udp.payload_at())?.tag(key)?;
             tag.write(packet, udp.payload_at())?;
-            write_checksum(packet, udp, arrival.shared.add_sum(tag.sum()))
+            write_checksum(packet, udp, arrival.header.add_sum(arrival.tail).add_sum(tag.sum()))
         };
         seal().ok_or(Counter::Truncated)
     })
