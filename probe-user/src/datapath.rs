@@ -4,6 +4,7 @@
 //! - [`memory`]: the memory-mapped arrays.
 //! - [`clock`]: the times that the kernel programs cannot know.
 //! - [`addresses`]: which addresses are this host's.
+//! - `tables`: the hash maps.
 //!
 //! Nothing is pinned. Programs and links live as long as the process, however it ends (on kernels
 //! without TCX, from 6.1 to 6.5, the TC filter stays behind a kill and is replaced at the next start).
@@ -12,21 +13,26 @@ pub mod addresses;
 pub mod attach;
 pub mod clock;
 pub mod memory;
+mod tables;
 
-use std::{collections::BTreeSet, io, net::SocketAddr};
+use std::{collections::BTreeSet, io, mem::offset_of, net::SocketAddr};
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{HashMap, MapError},
-    util::nr_cpus,
-};
+use aya::{Ebpf, EbpfLoader, maps::MapError, util::nr_cpus};
 use probe_ebpf::{
     frame::Address,
-    maps::{Arrivals, Config, Counter, Counters, MAX_SESSIONS, Session, Slot, name},
+    hmac::Key,
+    maps::{
+        Arrivals, Config, Counter, Counters, MAX_KEYS, MAX_SESSIONS, PEER_AUTHENTICATED, Session,
+        Slot, Tuple, config_flag, name,
+    },
+    ntp::{Format, NANOS_PER_SECOND},
 };
 
 use attach::{Attachment, attach};
 use memory::{Array, SessionMemory};
+use tables::Tables;
+
+use crate::{prefix::Prefix, verdict::Nanos};
 
 /// The kernel programs, as the build script made them.
 static OBJECT: &[u8] =
@@ -97,6 +103,32 @@ pub struct Options {
     pub first_source_port: u16,
     /// How many there are.
     pub source_ports: u16,
+    /// The format of our timestamps.
+    pub timestamps: Format,
+}
+
+/// The keys of a session, by index; 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionKeys {
+    /// Signs, and verifies replies. Without it, the session is unauthenticated.
+    pub key: u8,
+    /// Verifies replies besides, for a reflector that still signs with the key before.
+    pub previous: u8,
+}
+
+/// How the Session-Reflector works.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReflectorOptions {
+    /// It copies the Sequence Number and does not count by itself (RFC 8762, section 4.3).
+    pub stateless: bool,
+    /// It answers authenticated requests only.
+    pub authenticated_only: bool,
+    /// Requests per second that it answers to one source; `None` for no limit.
+    pub rate: Option<u32>,
+    /// Whom it answers, besides peers; `None` for everybody.
+    pub allow: Option<Vec<Prefix>>,
+    /// Something reads [`Datapath::take_deferred`]: what the kernel cannot answer goes there.
+    pub defer: bool,
 }
 
 /// Programs that are loaded, and attached to some interfaces.
@@ -109,7 +141,11 @@ pub struct Datapath {
     slots: Array<Slot>,
     arrivals: Array<Arrivals>,
     counters: Array<Counters>,
+    keys: Array<Key>,
+    tables: Tables,
     local: BTreeSet<Address>,
+    /// The addresses of peers that must authenticate.
+    authenticated: BTreeSet<Address>,
 }
 
 impl Datapath {
@@ -125,6 +161,7 @@ impl Datapath {
             .map_max_entries(name::SLOTS, sessions * options.slots)
             .map_max_entries(name::ARRIVALS, options.peers.max(1))
             .map_max_entries(name::PEERS, options.peers.max(1))
+            .map_max_entries(name::TUPLES, sessions)
             .map_max_entries(name::COUNTERS, cpus)
             .load(OBJECT)?;
         let datapath_config = Array::<Config>::open(&mut ebpf, name::CONFIG)?;
@@ -135,10 +172,13 @@ impl Datapath {
             slots: Array::open(&mut ebpf, name::SLOTS)?,
             arrivals: Array::open(&mut ebpf, name::ARRIVALS)?,
             counters: Array::open(&mut ebpf, name::COUNTERS)?,
+            keys: Array::open(&mut ebpf, name::KEYS)?,
+            tables: Tables::open(&mut ebpf)?,
             ebpf,
             options,
             attachments: Vec::new(),
             local: BTreeSet::new(),
+            authenticated: BTreeSet::new(),
         };
         datapath.config.write(0, |config| Config {
             slot_mask: options.slots - 1,
@@ -146,6 +186,10 @@ impl Datapath {
             first_source_port: options.first_source_port,
             source_ports: options.source_ports,
             generation: 1,
+            flags: match options.timestamps {
+                Format::Ntp => 0,
+                Format::Ptp => config_flag::PTP,
+            },
             ..config
         });
         datapath.refresh_clock();
@@ -188,9 +232,50 @@ impl Datapath {
     /// Tells the kernel programs the time of day and the quality of the clock. Wanted every second
     /// or so, since the clock is being disciplined.
     pub fn refresh_clock(&mut self) {
-        let realtime_offset = clock::realtime_offset();
-        let error_estimate = clock::error_estimate();
-        self.config.write(0, |config| Config { realtime_offset, error_estimate, ..config });
+        let format = self.options.timestamps;
+        let (realtime_offset, quality) = (clock::offset(format), clock::Quality::now());
+        self.config.write(0, |config| Config {
+            realtime_offset,
+            error_estimate: quality.error_estimate(format),
+            synchronisation_source: quality.synchronisation_source(),
+            ..config
+        });
+    }
+
+    /// Says how the reflector works from now on.
+    ///
+    /// # Errors
+    /// Where the map of allowed prefixes cannot be written.
+    pub fn set_reflector(&mut self, options: &ReflectorOptions) -> Result<(), Error> {
+        self.tables.set_allowed(options.allow.as_deref().unwrap_or_default())?;
+        let flags = [
+            (options.stateless, config_flag::STATELESS),
+            (options.authenticated_only, config_flag::AUTHENTICATED_ONLY),
+            (options.allow.is_some(), config_flag::ALLOW_LIST),
+            (options.defer, config_flag::DEFER),
+        ];
+        let source_cost = options.rate.map_or(0, |rate| NANOS_PER_SECOND / u64::from(rate.max(1)));
+        self.config.write(0, |config| Config {
+            source_cost,
+            flags: flags.into_iter().fold(
+                config.flags,
+                |all, (set, flag)| {
+                    if set { all | flag } else { all & !flag }
+                },
+            ),
+            ..config
+        });
+        self.next_generation();
+        Ok(())
+    }
+
+    /// Replaces the keys by these, each with its index from 1 to [`MAX_KEYS`]; other places are wiped.
+    pub fn set_keys(&mut self, keys: &[(u8, Key)]) {
+        for index in 1..=MAX_KEYS as usize {
+            let new = keys.iter().find(|(place, _)| usize::from(*place) == index);
+            let new = new.map_or_else(Key::default, |(_, key)| *key);
+            self.keys.write(index, |_| new);
+        }
     }
 
     /// Tells the kernel programs which addresses are this host's. Returns whether they have changed.
@@ -211,40 +296,56 @@ impl Datapath {
     /// # Errors
     /// Where the map cannot be written.
     pub fn set_local_addresses(&mut self, addresses: BTreeSet<Address>) -> Result<(), Error> {
-        let mut map = hash(&mut self.ebpf, name::LOCAL_ADDRESSES)?;
-        for gone in self.local.difference(&addresses) {
-            map.remove(&memory::Key(*gone)).ok();
-        }
-        for new in addresses.difference(&self.local) {
-            write(&mut map, name::LOCAL_ADDRESSES, *new, 1)?;
-        }
+        self.tables.set_local(&self.local, &addresses)?;
         self.local = addresses;
         self.next_generation();
         Ok(())
     }
 
     /// Tells the reflector which peer has which address; the number is the index of its
-    /// [`Datapath::arrivals`].
+    /// [`Datapath::arrivals`]. Of a peer that is to be authenticated, nothing else counts.
     ///
     /// # Errors
     /// Where the map cannot be written.
-    pub fn set_peer(&mut self, address: Address, index: u32) -> Result<(), Error> {
-        let mut map = hash(&mut self.ebpf, name::PEERS)?;
-        write(&mut map, name::PEERS, address, index)?;
+    pub fn set_peer(
+        &mut self,
+        address: Address,
+        index: u32,
+        authenticated: bool,
+    ) -> Result<(), Error> {
+        let flag = if authenticated { PEER_AUTHENTICATED } else { 0 };
+        self.tables.set_peer(address, index | flag)?;
         self.arrivals.write(index as usize, |_| Arrivals::default());
+        self.note_authenticated(address, authenticated);
         self.next_generation();
         Ok(())
     }
 
     /// Makes the reflector forget a peer's address.
-    ///
-    /// # Errors
-    /// Where the map is not there.
-    pub fn remove_peer(&mut self, address: Address) -> Result<(), Error> {
-        let mut map = hash(&mut self.ebpf, name::PEERS)?;
-        map.remove(&memory::Key(address)).ok();
+    pub fn remove_peer(&mut self, address: Address) {
+        self.tables.remove_peer(address);
+        self.note_authenticated(address, false);
         self.next_generation();
-        Ok(())
+    }
+
+    fn note_authenticated(&mut self, address: Address, authenticated: bool) {
+        if authenticated {
+            self.authenticated.insert(address);
+        } else {
+            self.authenticated.remove(&address);
+        }
+        let any = !self.authenticated.is_empty();
+        self.config.write(0, |config| Config {
+            flags: config.flags & !config_flag::AUTHENTICATED_PEERS
+                | if any { config_flag::AUTHENTICATED_PEERS } else { 0 },
+            ..config
+        });
+    }
+
+    /// Makes the reflector forget sessions without a request since `before`, `CLOCK_MONOTONIC` in
+    /// nanoseconds, and returns how many it had and how many of them are left.
+    pub fn sweep(&mut self, before: Nanos) -> (usize, usize) {
+        self.tables.sweep(before)
     }
 
     /// Probes of a peer that were reflected.
@@ -254,11 +355,22 @@ impl Datapath {
     }
 
     /// Starts a session from sequence number 0.
-    pub fn open_session(&mut self, ssid: u16, source_port: u16, reflector: SocketAddr) {
+    ///
+    /// # Errors
+    /// Where the map of tuples cannot be written; the session runs in any case.
+    pub fn open_session(
+        &mut self,
+        ssid: u16,
+        source_port: u16,
+        reflector: SocketAddr,
+        keys: SessionKeys,
+    ) -> Result<(), Error> {
         let session = Session {
             peer: Address::from(reflector.ip()),
             peer_port: reflector.port(),
             source_port,
+            key: keys.key,
+            previous_key: keys.previous,
             ..Session::default()
         };
         self.sessions.write(usize::from(ssid), |_| session);
@@ -267,11 +379,23 @@ impl Datapath {
             self.slots.write(slot, |_| Slot::default());
         }
         self.sessions.write(usize::from(ssid), |session| Session { active: 1, ..session });
+        self.tables.set_tuple(tuple(&session), u32::from(ssid))
+    }
+
+    /// Signs a session's packets with another key from now on. It must be authenticated, and stay so.
+    pub fn set_session_keys(&mut self, ssid: u16, keys: SessionKeys) {
+        let SessionKeys { key, previous } = keys;
+        // The other key first: at no moment is a reply to the last probe refused.
+        let (index, previous_at) = (usize::from(ssid), offset_of!(Session, previous_key));
+        self.sessions.write_field(index, previous_at, previous);
+        self.sessions.write_field(index, offset_of!(Session, key), key);
     }
 
     /// Ends a session: its packets are no longer numbered, its replies no longer accepted.
     pub fn close_session(&mut self, ssid: u16) {
-        self.sessions.write(usize::from(ssid), |session| Session { active: 0, ..session });
+        let session = self.sessions.read(usize::from(ssid));
+        self.sessions.write_field(usize::from(ssid), offset_of!(Session, active), 0_u32);
+        self.tables.remove_tuple(tuple(&session), u32::from(ssid));
     }
 
     /// What the kernel remembers of a session.
@@ -318,13 +442,12 @@ impl Datapath {
     }
 }
 
-type Hash<'a> = HashMap<&'a mut aya::maps::MapData, memory::Key, u32>;
-
-fn hash<'a>(ebpf: &'a mut Ebpf, map: &'static str) -> Result<Hash<'a>, Error> {
-    let found = ebpf.map_mut(map).ok_or(Error::Missing(map))?;
-    HashMap::try_from(found).map_err(|source| Error::Map { map, source })
-}
-
-fn write(map: &mut Hash<'_>, name: &'static str, key: Address, value: u32) -> Result<(), Error> {
-    map.insert(memory::Key(key), value, 0).map_err(|source| Error::Map { map: name, source })
+/// What stands in the headers of a session's replies.
+const fn tuple(session: &Session) -> Tuple {
+    Tuple {
+        peer: session.peer,
+        peer_port: session.peer_port,
+        source_port: session.source_port,
+        reserved: 0,
+    }
 }

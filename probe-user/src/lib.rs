@@ -3,6 +3,7 @@
 //! **Core**: plain values in, plain values out. No clock, no socket, no async; time is an argument.
 //! - [`verdict`]: states, directions, causes.
 //! - [`account`]: from the memory of the kernel to the outcome of every probe.
+//! - [`prefix`]: prefixes of addresses.
 //! - [`health`]: from outcomes to verdicts.
 //! - [`report`]: the documents that the outside reads.
 //!
@@ -24,6 +25,7 @@ pub mod config;
 pub mod datapath;
 pub mod health;
 pub mod metrics;
+pub mod prefix;
 pub mod report;
 pub mod resolve;
 pub mod sender;

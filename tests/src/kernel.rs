@@ -43,6 +43,7 @@ impl Kernel {
             reflector_port: REFLECTOR_PORT,
             first_source_port: SOURCE_PORT,
             source_ports: 1,
+            timestamps: probe_ebpf::ntp::Format::Ntp,
         })
         .expect("the programs load (this test needs root)");
         let v6 = "2001:db8::2".parse::<std::net::IpAddr>().unwrap();

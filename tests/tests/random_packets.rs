@@ -7,6 +7,7 @@ use probe_ebpf::{
     frame::{IPV4_LENGTH, IPV6_LENGTH, Udp},
     maps::{Counter, Fate},
 };
+use probe_user::datapath::SessionKeys;
 use tests::{
     golden::{self, octets},
     kernel::{
@@ -83,7 +84,8 @@ fn golden() -> Vec<Vec<u8>> {
 #[test]
 fn random_packets_through_xdp() {
     let mut kernel = Kernel::new();
-    kernel.datapath.open_session(0x1234, SOURCE_PORT, "192.0.2.2:862".parse().unwrap());
+    let (reflector, keys) = ("192.0.2.2:862".parse().unwrap(), SessionKeys::default());
+    kernel.datapath.open_session(0x1234, SOURCE_PORT, reflector, keys).unwrap();
     let mut random = Random(0x5eed);
     let golden = golden();
     let mut actions: HashMap<u32, u64> = HashMap::new();
@@ -122,7 +124,8 @@ fn random_packets_through_xdp() {
 #[test]
 fn random_packets_through_tc() {
     let mut kernel = Kernel::new();
-    kernel.datapath.open_session(0x1234, SOURCE_PORT, "192.0.2.2:862".parse().unwrap());
+    let (reflector, keys) = ("192.0.2.2:862".parse().unwrap(), SessionKeys::default());
+    kernel.datapath.open_session(0x1234, SOURCE_PORT, reflector, keys).unwrap();
     let mut random = Random(0x5eed);
     let golden = golden();
     let mut altered = 0;

@@ -86,7 +86,7 @@ fn numbering_goes_on_when_peers_or_addresses_change() {
     let request = octets(golden::REQUEST_V4);
     kernel.ingress(&request);
     let address = Udp::find(&request[..]).unwrap().source(&request[..]).unwrap();
-    kernel.datapath.set_peer(address, 2).unwrap();
+    kernel.datapath.set_peer(address, 2, false).unwrap();
     assert_eq!(reply(&kernel.ingress(&request).1).sequence, 1);
     assert_eq!(kernel.datapath.arrivals(2).packets, 1, "the peer is known from now on");
     assert!(kernel.datapath.arrivals(2).last_at > 0);

@@ -8,6 +8,7 @@ use probe_ebpf::{
     stamp::{self, Mode, Reply, Request},
 };
 use probe_user::account::Memory as _;
+use probe_user::datapath::SessionKeys;
 use tests::{
     golden::{self, octets},
     kernel::{Kernel, SLOTS, SOURCE_PORT, XDP_DROP, XDP_PASS, checksums_are_right, mend_checksums},
@@ -18,7 +19,8 @@ const SSID: u16 = 0x1234;
 fn kernel() -> Kernel {
     let mut kernel = Kernel::new();
     let reflector: SocketAddr = "192.0.2.2:862".parse().unwrap();
-    kernel.datapath.open_session(SSID, SOURCE_PORT, reflector);
+    let keys = SessionKeys::default();
+    kernel.datapath.open_session(SSID, SOURCE_PORT, reflector, keys).unwrap();
     kernel
 }
 

@@ -25,6 +25,7 @@ pub async fn run(interfaces: &[String], port: u16) -> Result<()> {
         reflector_port: port,
         first_source_port: 0,
         source_ports: 0,
+        timestamps: probe_ebpf::ntp::Format::Ntp,
     })?;
     datapath.refresh_addresses()?;
     for interface in interfaces {

@@ -11,7 +11,7 @@ use probe_ebpf::{frame::Address, maps::Slot};
 use crate::{
     account::{self, Memory as _, Outcome, Rules, rtt},
     config::{Config, Host, PeerConfig, ReflectorKind},
-    datapath::{Datapath, Options},
+    datapath::{Datapath, Options, SessionKeys},
     health::{self, Settings},
     report::Probes,
     sender::{Attempts, Sender, Target, sockets::Sockets},
@@ -96,6 +96,7 @@ impl State {
             reflector_port: probe.port,
             first_source_port: sockets.first_port(),
             source_ports: probe.flows,
+            timestamps: probe_ebpf::ntp::Format::Ntp,
         };
         let mut datapath = Datapath::load(options)?;
         datapath.refresh_addresses()?;
@@ -322,7 +323,11 @@ impl State {
             .zip(ssids)
             .map(|(source_port, ssid)| {
                 self.attempts.reset(ssid);
-                self.datapath.open_session(ssid, source_port, address);
+                if let Err(error) =
+                    self.datapath.open_session(ssid, source_port, address, SessionKeys::default())
+                {
+                    tracing::warn!(%error, "replies without SSID cannot be told apart");
+                }
                 Flow { ssid, source_port, not_sent: 0 }
             })
             .collect();
@@ -351,7 +356,7 @@ impl State {
             return Some(path.index);
         }
         let index = self.free_peers.pop_front()?;
-        if let Err(error) = self.datapath.set_peer(Address::from(ip), index) {
+        if let Err(error) = self.datapath.set_peer(Address::from(ip), index, false) {
             tracing::warn!(%error, "the peer's own probes cannot be told from those of others");
         }
         Some(index)
@@ -362,7 +367,7 @@ impl State {
         let Some(path) = path else { return };
         let mut others = self.peers.iter().filter_map(|peer| peer.path.as_ref());
         if !others.any(|other| other.index == path.index) {
-            self.datapath.remove_peer(Address::from(path.address.ip())).ok();
+            self.datapath.remove_peer(Address::from(path.address.ip()));
             self.free_peers.push_back(path.index);
         }
         for flow in path.flows {

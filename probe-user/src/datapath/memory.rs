@@ -11,10 +11,7 @@ use std::{
 
 use aya::{Ebpf, maps::Map};
 use memmap2::{MmapOptions, MmapRaw};
-use probe_ebpf::{
-    frame::Address,
-    maps::{Session, Slot, SlotState},
-};
+use probe_ebpf::maps::{Session, Slot, SlotState};
 
 use super::Error;
 use crate::{account, verdict::Nanos};
@@ -79,6 +76,16 @@ impl<T: Shared> Array<T> {
         let element = self.at(index);
         // SAFETY: as in `read`; `&mut self` keeps other writers of this process out.
         unsafe { element.write_volatile(change(element.read_volatile())) };
+    }
+
+    /// Writes the field at an offset into an element, and leaves the others to the kernel. Panics where
+    /// the element has no room for it there.
+    pub(super) fn write_field<F: Copy>(&mut self, index: usize, offset: usize, value: F) {
+        assert!(
+            offset + size_of::<F>() <= size_of::<T>() && offset.is_multiple_of(align_of::<F>())
+        );
+        // SAFETY: `at` gives a valid pointer, aligned for all of `T`, and the field lies inside.
+        unsafe { self.at(index).byte_add(offset).cast::<F>().write_volatile(value) };
     }
 
     /// A pointer to an element; panics beyond the end, as a slice does.
@@ -154,11 +161,3 @@ impl account::Memory for SessionMemory<'_> {
         exchange.is_ok() || exchange == Err(lost)
     }
 }
-
-/// An address as the key of a BPF hash.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub(super) struct Key(pub(super) Address);
-
-// SAFETY: `Address` consists of integers only, without padding.
-unsafe impl aya::Pod for Key {}
