@@ -4,9 +4,10 @@ use aya::{TestRun as _, TestRunOptions};
 use probe_ebpf::{
     checksum::Sum,
     frame::{Address, Bytes as _, IPV4_LENGTH, IpVersion, Udp},
+    hmac::Key,
     maps::Counter,
 };
-use probe_user::datapath::{Datapath, Options};
+use probe_user::datapath::{Datapath, Options, ReflectorOptions};
 
 /// XDP: to the network stack.
 pub const XDP_PASS: u32 = 2;
@@ -51,6 +52,21 @@ impl Kernel {
         let local = [v4[0], v4[1], Address::from(v6)];
         datapath.set_local_addresses(local.into()).unwrap();
         Self { datapath }
+    }
+
+    /// The same, with keys in places 1, 2 and so on, and a reflector that answers nothing but what is
+    /// signed with one of them.
+    ///
+    /// # Panics
+    /// As [`Kernel::new`].
+    #[must_use]
+    pub fn authenticated(keys: &[Key]) -> Self {
+        let mut kernel = Self::new();
+        let keys: Vec<(u8, Key)> = (1..).zip(keys.iter().copied()).collect();
+        kernel.datapath.set_keys(&keys);
+        let options = ReflectorOptions { authenticated_only: true, ..ReflectorOptions::default() };
+        kernel.datapath.set_reflector(&options).unwrap();
+        kernel
     }
 
     /// Runs the XDP program on a frame: its action, and the frame as it is then.
@@ -160,4 +176,24 @@ pub fn mend_checksums(frame: &mut [u8]) {
 pub fn payload<const N: usize>(frame: &[u8], offset: usize) -> [u8; N] {
     let udp = Udp::find(frame).expect("a UDP frame");
     frame.read(udp.payload_at() + offset).expect("the payload is long enough")
+}
+
+/// The frame with another UDP payload, its lengths and checksums mended.
+///
+/// # Panics
+/// Where the frame holds no UDP datagram.
+#[must_use]
+pub fn with_payload(frame: &[u8], payload: &[u8]) -> Vec<u8> {
+    let udp = Udp::find(frame).unwrap();
+    let mut frame = frame[..udp.payload_at()].to_vec();
+    frame.extend_from_slice(payload);
+    let length = |octets: usize| u16::try_from(octets).unwrap().to_be_bytes();
+    frame[udp.udp_at + 4..][..2].copy_from_slice(&length(8 + payload.len()));
+    let (at, octets) = match udp.version {
+        IpVersion::V4 => (udp.ip_at + 2, IPV4_LENGTH + 8 + payload.len()),
+        IpVersion::V6 => (udp.ip_at + 4, 8 + payload.len()),
+    };
+    frame[at..at + 2].copy_from_slice(&length(octets));
+    mend_checksums(&mut frame);
+    frame
 }
