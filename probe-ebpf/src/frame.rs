@@ -171,6 +171,23 @@ impl Address {
     pub const fn v4([a, b, c, d]: [u8; 4]) -> Self {
         Self { first: 0, second: u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d]) }
     }
+
+    /// The 16 octets, in network order.
+    #[must_use]
+    pub const fn octets(&self) -> [u8; 16] {
+        let [a, b, c, d, e, f, g, h] = self.first.to_ne_bytes();
+        let [i, j, k, l, m, n, o, p] = self.second.to_ne_bytes();
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
+    /// Which version it is an address of.
+    #[must_use]
+    pub const fn version(&self) -> IpVersion {
+        match self.octets() {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..] => IpVersion::V4,
+            _ => IpVersion::V6,
+        }
+    }
 }
 
 impl From<core::net::IpAddr> for Address {

@@ -384,6 +384,8 @@ counters! {
     NotDeferred = "not_deferred", Dropped;
     /// Not signed with a key of ours, or altered on the way.
     Hmac = "hmac", Dropped;
+    /// A request that asks for no reply (RFC 9503, section 4.1.1); for the userspace reflector to see.
+    NoReplyWanted = "no_reply_wanted", Dropped;
     /// A reply whose SSID names no session that runs.
     UnknownSession = "unknown_session", Dropped;
     /// A reply that comes from another address or port than its session probes.

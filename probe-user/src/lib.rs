@@ -5,6 +5,7 @@
 //! - [`account`]: from the memory of the kernel to the outcome of every probe.
 //! - [`prefix`]: prefixes of addresses.
 //! - [`health`]: from outcomes to verdicts.
+//! - [`reflector`]: from a request to its reply, where the kernel does not do it.
 //! - [`report`]: the documents that the outside reads.
 //!
 //! **Io**: moves bytes, decides nothing.
@@ -26,6 +27,7 @@ pub mod datapath;
 pub mod health;
 pub mod metrics;
 pub mod prefix;
+pub mod reflector;
 pub mod report;
 pub mod resolve;
 pub mod sender;
