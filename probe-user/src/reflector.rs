@@ -305,6 +305,3 @@ impl Reflector {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;
