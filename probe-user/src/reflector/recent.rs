@@ -35,10 +35,11 @@ impl<K: Copy + Eq + Hash, V> Recent<K, V> {
     pub(super) fn get_or_insert_with(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
         self.uses += 1;
         let is_new = !self.entries.contains_key(&key);
-        if is_new && self.entries.len() >= self.capacity {
-            if let Some((_, oldest)) = self.order.pop_first() {
-                self.entries.remove(&oldest);
-            }
+        if is_new
+            && self.entries.len() >= self.capacity
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.entries.remove(&oldest);
         }
         let (used, value) = self.entries.entry(key).or_insert_with(|| (0, new()));
         self.order.remove(used);
