@@ -4,6 +4,7 @@
 //! - [`memory`]: the memory-mapped arrays.
 //! - [`clock`]: the times that the kernel programs cannot know.
 //! - [`addresses`]: which addresses are this host's.
+//! - [`deferred`]: what the kernel hands to the userspace reflector.
 //! - `tables`: the hash maps.
 //!
 //! Nothing is pinned. Programs and links live as long as the process, however it ends (on kernels
@@ -12,6 +13,7 @@
 pub mod addresses;
 pub mod attach;
 pub mod clock;
+pub mod deferred;
 pub mod memory;
 mod tables;
 
@@ -127,7 +129,7 @@ pub struct ReflectorOptions {
     pub rate: Option<u32>,
     /// Whom it answers, besides peers; `None` for everybody.
     pub allow: Option<Vec<Prefix>>,
-    /// Something reads [`Datapath::take_deferred`]: what the kernel cannot answer goes there.
+    /// Somebody reads [`Datapath::take_queue`]: what the kernel cannot answer goes there.
     pub defer: bool,
 }
 
@@ -396,6 +398,14 @@ impl Datapath {
         let session = self.sessions.read(usize::from(ssid));
         self.sessions.write_field(usize::from(ssid), offset_of!(Session, active), 0_u32);
         self.tables.remove_tuple(tuple(&session), u32::from(ssid));
+    }
+
+    /// The queue for the userspace reflector; once.
+    ///
+    /// # Errors
+    /// Where it has been taken already.
+    pub fn take_queue(&mut self) -> Result<deferred::Queue, Error> {
+        deferred::Queue::open(&mut self.ebpf)
     }
 
     /// What the kernel remembers of a session.

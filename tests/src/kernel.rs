@@ -6,6 +6,7 @@ use probe_ebpf::{
     frame::{Address, Bytes as _, IPV4_LENGTH, IpVersion, Udp},
     hmac::Key,
     maps::Counter,
+    ntp::Format,
 };
 use probe_user::datapath::{Datapath, Options, ReflectorOptions};
 
@@ -37,6 +38,15 @@ impl Kernel {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "loads programs into the kernel")]
     pub fn new() -> Self {
+        Self::with_timestamps(Format::Ntp)
+    }
+
+    /// The same, with timestamps of this format.
+    ///
+    /// # Panics
+    /// As [`Kernel::new`].
+    #[must_use]
+    pub fn with_timestamps(timestamps: Format) -> Self {
         let mut datapath = Datapath::load(Options {
             sessions: 0x1234,
             slots: SLOTS,
@@ -44,7 +54,7 @@ impl Kernel {
             reflector_port: REFLECTOR_PORT,
             first_source_port: SOURCE_PORT,
             source_ports: 1,
-            timestamps: probe_ebpf::ntp::Format::Ntp,
+            timestamps,
         })
         .expect("the programs load (this test needs root)");
         let v6 = "2001:db8::2".parse::<std::net::IpAddr>().unwrap();

@@ -96,6 +96,19 @@ impl<T: Shared> Array<T> {
     }
 }
 
+/// What the replies of a session had to say, besides its slots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replies {
+    /// Second replies to the same test packet.
+    pub duplicates: u32,
+    /// Replies that came behind the reply to a later test packet.
+    pub reordered: u32,
+    /// Error Estimate of the reflector's clock, as the last one has it.
+    pub error_estimate: u16,
+    /// TTL or Hop Limit with which the reflector received the last probe that was answered.
+    pub sender_ttl: u8,
+}
+
 /// What the kernel remembers of one session.
 pub struct SessionMemory<'a> {
     session: &'a Array<Session>,
@@ -112,6 +125,18 @@ impl<'a> SessionMemory<'a> {
         count: u32,
     ) -> Self {
         Self { session, slots, ssid: ssid as usize, count: count as usize }
+    }
+
+    /// What its replies had to say, besides the slots.
+    #[must_use]
+    pub fn replies(&self) -> Replies {
+        let session = self.session.read(self.ssid);
+        Replies {
+            duplicates: session.duplicates,
+            reordered: session.reordered,
+            error_estimate: session.reflector_error_estimate,
+            sender_ttl: session.sender_ttl,
+        }
     }
 
     fn slot_at(&self, sequence: u32) -> *mut Slot {
