@@ -13,48 +13,33 @@ use tests::{
     kernel::{
         Kernel, SOURCE_PORT, XDP_DROP, XDP_PASS, XDP_TX, checksums_are_right, mend_checksums,
     },
+    random::Random,
 };
 
 const PACKETS: usize = 100_000;
 
-/// Xorshift (Marsaglia, 2003): the same packets in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+/// One packet: noise, or a golden one with some octets changed, or cut, or lengthened, half of
+/// those with their checksums mended.
+fn random_packet(random: &mut Random, golden: &[Vec<u8>]) -> Vec<u8> {
+    if random.below(8) == 0 {
+        // 14 octets is the least that the kernel runs a program on.
+        let length = 14 + random.below(200);
+        return (0..length).map(|_| random.next() as u8).collect();
     }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+    let mut packet = golden[random.below(golden.len())].clone();
+    for _ in 0..random.below(4) {
+        let at = random.below(packet.len());
+        packet[at] = random.next() as u8;
     }
-
-    /// One packet: noise, or a golden one with some octets changed, or cut, or lengthened, half of
-    /// those with their checksums mended.
-    fn packet(&mut self, golden: &[Vec<u8>]) -> Vec<u8> {
-        if self.below(8) == 0 {
-            // 14 octets is the least that the kernel runs a program on.
-            let length = 14 + self.below(200);
-            return (0..length).map(|_| self.next() as u8).collect();
-        }
-        let mut packet = golden[self.below(golden.len())].clone();
-        for _ in 0..self.below(4) {
-            let at = self.below(packet.len());
-            packet[at] = self.next() as u8;
-        }
-        match self.below(4) {
-            0 => packet.truncate(14 + self.below(packet.len() - 13)),
-            1 => packet.extend((0..self.below(64)).map(|i| i as u8)),
-            _ => {}
-        }
-        if self.below(2) == 0 && Udp::find(&packet[..]).is_ok() {
-            mend_checksums(&mut packet);
-        }
-        packet
+    match random.below(4) {
+        0 => packet.truncate(14 + random.below(packet.len() - 13)),
+        1 => packet.extend((0..random.below(64)).map(|i| i as u8)),
+        _ => {}
     }
+    if random.below(2) == 0 && Udp::find(&packet[..]).is_ok() {
+        mend_checksums(&mut packet);
+    }
+    packet
 }
 
 /// Whether `BPF_PROG_TEST_RUN` takes a frame for a TC program: since Linux 6.16 not one that announces
@@ -86,11 +71,11 @@ fn random_packets_through_xdp() {
     let mut kernel = Kernel::new();
     let (reflector, keys) = ("192.0.2.2:862".parse().unwrap(), SessionKeys::default());
     kernel.datapath.open_session(0x1234, SOURCE_PORT, reflector, keys).unwrap();
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let golden = golden();
     let mut actions: HashMap<u32, u64> = HashMap::new();
     for _ in 0..PACKETS {
-        let packet = random.packet(&golden);
+        let packet = random_packet(&mut random, &golden);
         let (action, out) = kernel.ingress(&packet);
         *actions.entry(action).or_default() += 1;
         if action == XDP_TX {
@@ -126,10 +111,11 @@ fn random_packets_through_tc() {
     let mut kernel = Kernel::new();
     let (reflector, keys) = ("192.0.2.2:862".parse().unwrap(), SessionKeys::default());
     kernel.datapath.open_session(0x1234, SOURCE_PORT, reflector, keys).unwrap();
-    let mut random = Random(0x5eed);
+    let mut random = Random::new(0x5eed);
     let golden = golden();
     let mut altered = 0;
-    let mut packets = (0..).map(|_| random.packet(&golden)).filter(|packet| runs_on_tc(packet));
+    let mut packets =
+        (0..).map(|_| random_packet(&mut random, &golden)).filter(|packet| runs_on_tc(packet));
     for packet in packets.by_ref().take(PACKETS) {
         let out = kernel.egress(&packet);
         if out != packet {

@@ -4,6 +4,7 @@
 //! - [`build`]: the release agent, one file.
 //! - [`demo`]: an incident in network namespaces, and how it heals.
 //! - [`test`]: formatting, lints, documentation and all tests.
+//! - [`fuzz`]: looks for input on which a fuzz target fails.
 //! - [`host`]: what this host is, and how to become root on it.
 //! - [`process`]: starts other programs, and says which one failed.
 //!
@@ -11,6 +12,7 @@
 
 mod build;
 mod demo;
+mod fuzz;
 mod host;
 mod process;
 mod setup;
@@ -55,6 +57,20 @@ enum Command {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },
+    /// Look for input on which a fuzz target fails, for some minutes. Installs cargo-fuzz.
+    ///
+    /// What leads to new places in the code is put into `fuzz/found`. The tests replay what is in
+    /// `fuzz/corpus`, and need no fuzzer.
+    Fuzz {
+        /// Only this target; all of them else, one after the other.
+        target: Option<String>,
+        /// For how long, altogether.
+        #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..))]
+        minutes: u32,
+        /// Keep what was found: add it to `fuzz/corpus`, and leave out there what leads nowhere new.
+        #[arg(long)]
+        keep: bool,
+    },
     /// Check formatting, lints and documentation, and run all tests. The last step needs root.
     Test {
         /// Run only the tests whose names contain this, and no lints.
@@ -78,6 +94,9 @@ fn run(command: Command) -> Result<()> {
         Command::Setup { purpose } => setup::run(&workspace, purpose),
         Command::Build => build::run(&workspace),
         Command::Demo { arguments } => demo::run(&workspace, &arguments),
+        Command::Fuzz { target, minutes, keep } => {
+            fuzz::run(&workspace, target.as_deref(), minutes, keep)
+        }
         Command::Test { filter } => test::run(&workspace, filter.as_deref()),
     }
 }

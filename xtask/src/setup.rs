@@ -41,17 +41,32 @@ pub(crate) fn run(workspace: &Workspace, purpose: Purpose) -> Result<()> {
     }
     let apt = apt::Apt::new(privilege);
     for part in parts::PARTS.iter().filter(|part| part.purpose <= purpose) {
-        if let Some(found) = (part.find)(workspace) {
-            there.push(found);
-            continue;
-        }
-        eprintln!("setup: installing {} ({})", part.name, part.takes);
-        let time = Stopwatch::start();
-        (part.install)(workspace, &apt).with_context(|| format!("{} is missing", part.name))?;
-        let found = (part.find)(workspace)
-            .with_context(|| format!("{} was installed, but it is not found", part.name))?;
-        eprintln!("setup: installed {found} in {time}");
+        there.extend(provide(part, workspace, &apt)?);
     }
     eprintln!("setup: there already: {}", there.join(", "));
     Ok(())
+}
+
+/// Installs what is missing to build the agent and to fuzz it.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn fuzzer(workspace: &Workspace) -> Result<()> {
+    run(workspace, Purpose::Build)?;
+    provide(&parts::FUZZER, workspace, &apt::Apt::new(Privilege::find()))?;
+    Ok(())
+}
+
+/// Describes a part that is there, or else installs it, and says so.
+fn provide(part: &parts::Part, workspace: &Workspace, apt: &apt::Apt) -> Result<Option<String>> {
+    if let Some(found) = (part.find)(workspace) {
+        return Ok(Some(found));
+    }
+    eprintln!("setup: installing {} ({})", part.name, part.takes);
+    let time = Stopwatch::start();
+    (part.install)(workspace, apt).with_context(|| format!("{} is missing", part.name))?;
+    let found = (part.find)(workspace)
+        .with_context(|| format!("{} was installed, but it is not found", part.name))?;
+    eprintln!("setup: installed {found} in {time}");
+    Ok(None)
 }

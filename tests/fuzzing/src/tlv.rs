@@ -55,8 +55,9 @@ fn check_each(request: &[u8], reply: &[u8], facts: &Facts) {
         let is_known = asked.kind == kind::EXTRA_PADDING
             || facts.trusted
                 && (kind::TIMESTAMP_INFORMATION..=kind::DIRECT_MEASUREMENT).contains(&asked.kind);
-        let expected = u8::from(!is_known) * flag::UNRECOGNISED
-            | u8::from(asked.is_malformed) * flag::MALFORMED;
+        let unrecognised = if is_known { 0 } else { flag::UNRECOGNISED };
+        let malformed = if asked.is_malformed { flag::MALFORMED } else { 0 };
+        let expected = unrecognised | malformed;
         assert_eq!(given.flags, expected, "at {at}");
         if asked.is_malformed {
             assert_eq!(reply[at + 1..], request[at + 1..], "the rest is copied");

@@ -80,6 +80,25 @@ pub(super) const PARTS: &[Part] = &[
     },
 ];
 
+/// For `cargo xtask fuzz` alone.
+pub(super) const FUZZER: Part = Part {
+    name: "cargo-fuzz",
+    purpose: Purpose::Test,
+    takes: "built from source, about a minute",
+    find: |workspace| {
+        let mut fuzz = workspace.cargo(["fuzz", "--version"]);
+        succeeds(&mut fuzz).then(|| "cargo-fuzz".to_owned())
+    },
+    install: |workspace, _| {
+        let mut cargo =
+            workspace.cargo(["install", "cargo-fuzz", "--version", FUZZER_VERSION, "--locked"]);
+        run(cargo.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS"))
+    },
+};
+
+/// What the targets have been run with.
+const FUZZER_VERSION: &str = "0.13.2";
+
 /// Debian's compiler for BPF: the compiler, its cargo, and `core` built for BPF. The compiler also
 /// brings the LLVM library that bpf-linker opens.
 const DEBIAN_COMPILER: [&str; 3] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf"];
