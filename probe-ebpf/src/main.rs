@@ -30,7 +30,7 @@ use probe_ebpf::maps::{Counter, Fate};
 /// Session-Reflector, and the reply side of the Session-Sender.
 #[xdp]
 pub fn linkprobe_xdp(ctx: XdpContext) -> u32 {
-    let counter = ingress::handle(&ctx).unwrap_or_else(|reason| reason);
+    let counter = ingress::handle(&ctx);
     state::count(counter);
     match counter.fate() {
         Fate::Reflected => xdp_action::XDP_TX,

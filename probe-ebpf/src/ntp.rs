@@ -55,6 +55,26 @@ impl Format {
         }
     }
 
+    /// The timestamp of a time that is some nanoseconds later, less than a second: [`Format::timestamp`]
+    /// without its division. The error is below a nanosecond.
+    #[inline(always)]
+    #[must_use]
+    pub const fn later(self, timestamp: u64, nanos: u64) -> u64 {
+        let nanos = if nanos < NANOS_PER_SECOND { nanos } else { NANOS_PER_SECOND - 1 };
+        match self {
+            Self::Ntp => timestamp.wrapping_add((nanos * FRACTION_PER_NANO) >> 32),
+            Self::Ptp => {
+                let sum = (timestamp & 0xffff_ffff) + nanos;
+                let seconds = timestamp >> 32;
+                if sum < NANOS_PER_SECOND {
+                    (seconds << 32) | sum
+                } else {
+                    ((seconds + 1) << 32) | (sum - NANOS_PER_SECOND)
+                }
+            }
+        }
+    }
+
     /// A timestamp of this format as NTP's, for [`difference_nanos`]. The distance of TAI from UTC
     /// stays in it: 37 s since 2017.
     #[inline(always)]
@@ -151,6 +171,19 @@ mod tests {
         assert!(difference_nanos(ptp, ntp).abs() <= 1);
         assert_eq!(Format::Ntp.to_ntp(ntp), ntp);
         assert_eq!(Format::Ptp.to_ntp(u64::MAX) as u32 >> 24, 0xff, "no overflow");
+    }
+
+    #[test]
+    fn a_later_timestamp_is_that_of_the_later_time() {
+        for now in [0, 999_999_999, 1_700_000_000_123_456_789] {
+            for nanos in [0, 1, 877, 500_000_000, 999_999_999] {
+                for format in [Format::Ntp, Format::Ptp] {
+                    let later = format.to_ntp(format.later(format.timestamp(now), nanos));
+                    let exact = format.to_ntp(format.timestamp(now + nanos));
+                    assert!(difference_nanos(exact, later).abs() <= 1, "{now} + {nanos}");
+                }
+            }
+        }
     }
 
     #[test]

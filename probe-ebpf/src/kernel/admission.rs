@@ -73,6 +73,12 @@ impl Visit {
     pub(crate) fn enter(&mut self) -> Result<(), Counter> {
         outcome(linkprobe_enter(self))
     }
+
+    /// Both, at the price of one.
+    #[inline(always)]
+    pub(crate) fn knock_and_enter(&mut self) -> Result<(), Counter> {
+        outcome(linkprobe_knock_and_enter(self))
+    }
 }
 
 #[inline(never)]
@@ -82,15 +88,7 @@ extern "C" fn linkprobe_knock(visit: *mut Visit) -> i32 {
         // SAFETY: what the verifier has seen to.
         let visit = unsafe { given(visit) }?;
         let config = state::config().ok_or(Counter::TableFull)?;
-        let known = Known::find(&visit.id);
-        if !known.is_current(config) && !is_allowed(&visit.id.source, config) {
-            return Err(Counter::NotAllowed);
-        }
-        if !within_rate(&visit.id.source, known, config, visit.at) {
-            return Err(Counter::RateLimited);
-        }
-        visit.key = known.key();
-        Ok(())
+        may_enter(visit, Known::find(&visit.id), config)
     })
 }
 
@@ -101,23 +99,60 @@ extern "C" fn linkprobe_enter(visit: *mut Visit) -> i32 {
         // SAFETY: what the verifier has seen to.
         let visit = unsafe { given(visit) }?;
         let config = state::config().ok_or(Counter::TableFull)?;
-        let known = Known::find(&visit.id);
-        let session = known.or_new(&visit.id, visit.at).ok_or(Counter::TableFull)?;
-        // SAFETY: the map gave the pointer; the element stays readable while the program runs, even
-        // if another CPU evicts it. Two CPUs may write here at once, but both write the same.
-        let peer = unsafe {
-            if (*session).generation != config.generation {
-                (*session).peer = peer(&visit.id.source);
-                (*session).generation = config.generation;
-            }
-            (*session).key = visit.key;
-            (*session).last_at = visit.at;
-            visit.sequence = state::next_u32(addr_of_mut!((*session).next_sequence));
-            (*session).peer
-        };
-        note_arrival(peer & !PEER_AUTHENTICATED, visit.at);
-        Ok(())
+        take_in(visit, Known::find(&visit.id), config)
     })
+}
+
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn linkprobe_knock_and_enter(visit: *mut Visit) -> i32 {
+    code(|| {
+        // SAFETY: what the verifier has seen to.
+        let visit = unsafe { given(visit) }?;
+        let config = state::config().ok_or(Counter::TableFull)?;
+        let known = Known::find(&visit.id);
+        may_enter(visit, known, config)?;
+        take_in(visit, known, config)
+    })
+}
+
+/// Whether a request may be answered: it is for this host, from somebody whom we answer, and not one too
+/// many. What is known of a session need not be asked again.
+#[inline(always)]
+fn may_enter(visit: &mut Visit, known: Known, config: &Config) -> Result<(), Counter> {
+    if !known.is_current(config) {
+        super::ours(&visit.id.destination)?;
+        if !is_allowed(&visit.id.source, config) {
+            return Err(Counter::NotAllowed);
+        }
+    }
+    if !within_rate(&visit.id.source, known, config, visit.at) {
+        return Err(Counter::RateLimited);
+    }
+    visit.key = known.key();
+    Ok(())
+}
+
+/// Notes the session of a request, and gives the reply its number.
+#[inline(always)]
+fn take_in(visit: &mut Visit, known: Known, config: &Config) -> Result<(), Counter> {
+    let session = known.or_new(&visit.id, visit.at).ok_or(Counter::TableFull)?;
+    // SAFETY: the map gave the pointer; the element stays readable while the program runs, even if
+    // another CPU evicts it. Two CPUs may write here at once, but both write the same.
+    let peer = unsafe {
+        if (*session).generation != config.generation {
+            (*session).peer = peer(&visit.id.source);
+            (*session).generation = config.generation;
+        }
+        (*session).key = visit.key;
+        (*session).last_at = visit.at;
+        visit.sequence = state::next_u32(addr_of_mut!((*session).next_sequence));
+        (*session).peer
+    };
+    if peer != NO_PEER {
+        note_arrival(peer & !PEER_AUTHENTICATED, visit.at);
+    }
+    Ok(())
 }
 
 /// What is known of the session of a request.

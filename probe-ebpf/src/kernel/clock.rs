@@ -24,3 +24,9 @@ pub(crate) fn format(config: &Config) -> Format {
 pub(crate) fn wire(config: &Config, monotonic: u64) -> u64 {
     format(config).timestamp(monotonic.wrapping_add(config.realtime_offset))
 }
+
+/// The timestamp of now, some time after another one was taken at `before`.
+#[inline(always)]
+pub(crate) fn wire_now(config: &Config, timestamp: u64, before: u64) -> u64 {
+    format(config).later(timestamp, monotonic().wrapping_sub(before))
+}

@@ -6,7 +6,7 @@ use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use probe_ebpf::{
     checksum::Sum,
     frame::{Address, IpVersion, Udp},
-    maps::Counter,
+    maps::{Counter, Fate},
     stamp,
 };
 
@@ -61,24 +61,31 @@ impl Arrival {
 }
 
 /// Handles one frame that has come in, and says what it was.
-///
-/// # Errors
-/// The same, where nothing was done.
 #[inline(always)]
-pub(crate) fn handle(ctx: &XdpContext) -> Result<Counter, Counter> {
+pub(crate) fn handle(ctx: &XdpContext) -> Counter {
     let mut arrival = Arrival::NONE;
-    outcome(linkprobe_arrival(ctx.ctx, &raw mut arrival))?;
+    match answer(ctx, &mut arrival) {
+        Ok(done) => done,
+        // All agents use the same ports, and a host may route: what passes through is not ours to drop.
+        // It is asked last, for most packets are known by then.
+        Err(reason) if reason.fate() != Fate::Dropped => reason,
+        Err(_) if !state::is_local(&arrival.destination) => Counter::NotLocal,
+        Err(reason) => reason,
+    }
+}
+
+#[inline(always)]
+fn answer(ctx: &XdpContext, arrival: &mut Arrival) -> Result<Counter, Counter> {
+    outcome(linkprobe_arrival(ctx.ctx, arrival))?;
     let udp = arrival.udp();
     let config = state::config().ok_or(Counter::OtherPort)?;
-    // All agents use the same ports: what passes through to another host may look like ours.
-    super::ours(&arrival.destination)?;
     if udp.payload_length() < stamp::LENGTH {
         return Err(Counter::TooShort);
     }
     if udp.destination_port == config.reflector_port {
-        reflector::reflect(ctx, config, &mut arrival)
+        reflector::reflect(ctx, config, arrival)
     } else {
-        replies::accept(ctx, &mut arrival)
+        replies::accept(ctx, arrival)
     }
 }
 
@@ -95,7 +102,6 @@ extern "C" fn linkprobe_arrival(ctx: *mut xdp_md, arrival: *mut Arrival) -> i32 
 
 #[inline(always)]
 fn find(packet: &Packet, arrival: &mut Arrival) -> Result<(), Counter> {
-    arrival.at = clock::monotonic();
     let udp = Udp::find(packet)?;
     let config = state::config().ok_or(Counter::OtherPort)?;
     let port = udp.destination_port;
@@ -104,6 +110,7 @@ fn find(packet: &Packet, arrival: &mut Arrival) -> Result<(), Counter> {
     {
         return Err(Counter::OtherPort);
     }
+    arrival.at = clock::monotonic();
     arrival.source = udp.source(packet).ok_or(Counter::Truncated)?;
     arrival.destination = udp.destination(packet).ok_or(Counter::Truncated)?;
     arrival.udp = udp;

@@ -36,6 +36,7 @@ pub(crate) fn reflect(
             return Err(Counter::TooShort);
         }
         let mut visit = receive(ctx, config, arrival, Mode::Authenticated)?;
+        visit.knock()?;
         // RFC 8762, section 4.4: the HMAC is verified as early as possible.
         visit.key = linkprobe_signer(ctx.ctx, arrival, visit.key);
         if visit.key == 0 {
@@ -51,16 +52,17 @@ pub(crate) fn reflect(
     } else {
         let mut visit = receive(ctx, config, arrival, Mode::Unauthenticated)?;
         if extensions::is_for_userspace(ctx, config, arrival, Mode::Unauthenticated) {
+            visit.knock()?;
             return extensions::defer(ctx, arrival, &mut visit);
         }
-        visit.enter()?;
+        visit.knock_and_enter()?;
         extensions::reflect(ctx, arrival, &mut visit, Mode::Unauthenticated)?;
         outcome(linkprobe_answer(ctx.ctx, arrival, &raw mut visit))?;
     }
     Ok(Counter::Reflected)
 }
 
-/// Asks whether a request may be answered.
+/// A request that arrived as it was sent.
 #[inline(always)]
 fn receive(
     ctx: &XdpContext,
@@ -87,10 +89,7 @@ fn receive(
         reserved: 0,
     };
     let traffic_class = udp.traffic_class(packet).ok_or(Counter::Truncated)?;
-    let mut visit =
-        Visit { id, at: arrival.at, key: 0, sequence: 0, traffic_class, reserved: [0; 7] };
-    visit.knock()?;
-    Ok(visit)
+    Ok(Visit { id, at: arrival.at, key: 0, sequence: 0, traffic_class, reserved: [0; 7] })
 }
 
 #[inline(never)]
@@ -133,18 +132,19 @@ fn answer(
     let request = Request::read(packet, udp.payload_at(), mode).ok_or(Counter::Truncated)?;
     let stateless = config.flags & config_flag::STATELESS != 0;
     let ttl = udp.ttl(packet).ok_or(Counter::Truncated)?;
+    let receive_timestamp = clock::wire(config, arrival.at);
     // RFC 8762, section 4.3.1. T3 is taken last, so that the residence T3-T2 holds all of our work
     // but the signature, which covers T3.
     let reply = Reply {
         sequence: if stateless { request.sequence } else { visit.sequence },
-        receive_timestamp: clock::wire(config, arrival.at),
+        receive_timestamp,
         sender_sequence: request.sequence,
         sender_timestamp: request.timestamp,
         sender_error_estimate: request.error_estimate,
         sender_ttl: ttl,
         ssid: request.ssid,
         error_estimate: config.error_estimate,
-        timestamp: clock::wire(config, clock::monotonic()),
+        timestamp: clock::wire_now(config, receive_timestamp, arrival.at),
     };
     udp.set_traffic_class(packet, visit.traffic_class).ok_or(Counter::Truncated)?;
     turn_round(packet, udp).ok_or(Counter::Truncated)?;

@@ -1,0 +1,120 @@
+//! The programs of `cargo xtask bench reflector`. Not part of the product.
+//!
+//! `BPF_PROG_TEST_RUN` repeats a program on the packet as the program left it, and a reply is no request.
+//! So each measured program is called through `restore`, which first puts the request back. What that
+//! takes is measured with `nothing` behind it, and taken off.
+#![no_std]
+#![no_main]
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    reason = "the macros of aya make public items without docs"
+)]
+#![expect(clippy::needless_pass_by_value, reason = "so the macros of aya want it")]
+
+use aya_ebpf::{
+    bindings::xdp_action,
+    macros::{map, xdp},
+    maps::{Array, ProgramArray},
+    programs::XdpContext,
+};
+
+/// Octets of a frame that are put back: Ethernet, IPv4, UDP and an authenticated test packet.
+const FRAME_LENGTH: usize = 14 + 20 + 8 + 112;
+
+/// The frame, filled up with zeros to whole words.
+#[map]
+static FRAME: Array<[u16; 80]> = Array::with_max_entries(1, 0);
+/// Octets of it that count: 86 or 154.
+#[map]
+static LENGTH: Array<u32> = Array::with_max_entries(1, 0);
+/// The program that is measured.
+#[map]
+static MEASURED: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Puts the request back and calls the program that is measured.
+#[xdp]
+pub fn restore(ctx: XdpContext) -> u32 {
+    let (Some(frame), Some(length)) = (FRAME.get(0), LENGTH.get(0)) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let authenticated = *length as usize == FRAME_LENGTH;
+    let restored = if authenticated {
+        put::<FRAME_LENGTH>(&ctx, frame)
+    } else {
+        put::<{ FRAME_LENGTH - 112 + 44 }>(&ctx, frame)
+    };
+    if restored.is_some() {
+        // SAFETY: the map holds programs of this kind.
+        unsafe { MEASURED.tail_call(&ctx, 0) };
+    }
+    xdp_action::XDP_ABORTED
+}
+
+#[inline(always)]
+fn put<const N: usize>(ctx: &XdpContext, frame: &[u16; 80]) -> Option<()> {
+    let start = ctx.data();
+    if start + N > ctx.data_end() {
+        return None;
+    }
+    let mut word = 0;
+    while word < N / 2 {
+        // SAFETY: N bytes from the start on lie in the frame.
+        unsafe { (start as *mut u16).add(word).write_unaligned(frame[word]) };
+        word += 1;
+    }
+    Some(())
+}
+
+/// Does nothing: what it takes is what measuring takes.
+#[xdp]
+pub fn nothing(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_TX
+}
+
+/// The least that a reflector can do: swaps the addresses of Ethernet, IPv4 and UDP.
+#[xdp]
+pub fn bare(ctx: XdpContext) -> u32 {
+    let start = ctx.data();
+    if start + 42 > ctx.data_end() {
+        return xdp_action::XDP_PASS;
+    }
+    // SAFETY: 42 bytes from the start on lie in the frame: Ethernet, IPv4 without options, and UDP.
+    unsafe {
+        swap::<u16, 3>(start);
+        swap::<u32, 1>(start + 26);
+        swap::<u16, 1>(start + 34);
+    }
+    xdp_action::XDP_TX
+}
+
+/// Swaps two neighbouring fields of `N` integers each.
+///
+/// # Safety
+/// Both lie in the frame.
+#[inline(always)]
+unsafe fn swap<T, const N: usize>(at: usize) {
+    let first = at as *mut T;
+    let mut i = 0;
+    while i < N {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let kept = first.add(i).read_unaligned();
+            first.add(i).write_unaligned(first.add(N + i).read_unaligned());
+            first.add(N + i).write_unaligned(kept);
+        }
+        i += 1;
+    }
+}
+
+/// As that of the product.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier admits no program that could get here.
+    loop {}
+}
