@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The longest input that is tried, in octets. What is longer leads nowhere new, and is slower.
-const MAX_LENGTH: u32 = 600;
+const MAX_LENGTH: u32 = 300;
 
 /// Fuzzes one target, or one after the other, for this time altogether. What leads to new places in the
 /// code is put into `fuzz/found`; with `keep`, the part of it that matters goes to `fuzz/corpus`.
@@ -27,6 +27,7 @@ pub(crate) fn run(
     setup::fuzzer(workspace)?;
     let targets = chosen(targets(workspace)?, target)?;
     let seconds = (u64::from(minutes) * 60).div_ceil(targets.len() as u64);
+    let length = format!("-max_len={MAX_LENGTH}");
     for target in &targets {
         let time = Stopwatch::start();
         eprintln!("==> fuzzing {target} for {seconds} s");
@@ -34,7 +35,7 @@ pub(crate) fn run(
         run_command(cargo_fuzz(workspace, "run", target).args([&found.new, &found.kept]).args([
             "--".to_owned(),
             format!("-max_total_time={seconds}"),
-            format!("-max_len={MAX_LENGTH}"),
+            length.clone(),
             "-print_final_stats=1".to_owned(),
         ]))
         .with_context(|| {
@@ -45,7 +46,9 @@ pub(crate) fn run(
         })?;
         if keep {
             found.keep()?;
-            run_command(&mut cargo_fuzz(workspace, "cmin", target))?;
+            // How often a place is passed does not make an input worth keeping, else there are hundreds.
+            let rules = ["--", "-use_counters=0", &length];
+            run_command(cargo_fuzz(workspace, "cmin", target).args(rules))?;
         }
         eprintln!("==> {target}: nothing found in {time}");
     }
