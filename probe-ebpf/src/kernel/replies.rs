@@ -29,6 +29,7 @@ use super::{
 /// Why it does not count.
 #[inline(always)]
 pub(crate) fn accept(ctx: &XdpContext, arrival: &mut Arrival) -> Result<Counter, Counter> {
+    super::ours(&arrival.destination)?;
     let (ssid, session) = find(&Packet::of_xdp(ctx), &arrival.udp(), &arrival.source)?;
     // SAFETY: the map gave the pointer to a whole element. The agent changes the keys one at a time.
     let (key, previous) = unsafe { ((*session).key, (*session).previous_key) };
