@@ -25,7 +25,7 @@ use probe_ebpf::{
     hmac::Key,
     maps::{
         Arrivals, Config, Counter, Counters, MAX_KEYS, MAX_SESSIONS, PEER_AUTHENTICATED, Session,
-        Slot, Tuple, config_flag, name,
+        Slot, Tuple, config_flag, name, session_flag,
     },
     ntp::{Format, NANOS_PER_SECOND},
 };
@@ -391,6 +391,13 @@ impl Datapath {
         let (index, previous_at) = (usize::from(ssid), offset_of!(Session, previous_key));
         self.sessions.write_field(index, previous_at, previous);
         self.sessions.write_field(index, offset_of!(Session, key), key);
+    }
+
+    /// Says whether the template of a session begins its TLVs with one of Direct Measurement (RFC 8972,
+    /// section 4.5), for the TC program to fill in. To be said before the first packet.
+    pub fn set_direct_measurement(&mut self, ssid: u16, is_first: bool) {
+        let flags = if is_first { session_flag::DIRECT_MEASUREMENT } else { 0 };
+        self.sessions.write_field(usize::from(ssid), offset_of!(Session, flags), flags);
     }
 
     /// Ends a session: its packets are no longer numbered, its replies no longer accepted.

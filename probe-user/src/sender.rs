@@ -7,9 +7,11 @@
 //!
 //! - [`schedule`]: which flow is due when.
 //! - [`sockets`]: one UDP port for each flow of a path.
+//! - [`template`]: what is sent.
 
 pub mod schedule;
 pub mod sockets;
+pub mod template;
 
 use std::{
     io,
@@ -25,11 +27,12 @@ use std::{
 
 use schedule::Schedule;
 use sockets::Sockets;
+use template::Template;
 
 use crate::{datapath::clock, verdict::Nanos};
 
 /// One session that is to be probed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Its SSID.
     pub ssid: u16,
@@ -37,6 +40,10 @@ pub struct Target {
     pub flow: u16,
     /// Where its reflector is.
     pub reflector: SocketAddr,
+    /// What is sent.
+    pub template: Template,
+    /// How often; `None` for no end.
+    pub count: Option<u64>,
 }
 
 /// How many probes each session was to send, by SSID. What the kernel has not numbered of them was

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use probe_ebpf::{frame::Address, maps::Slot};
+use probe_ebpf::{frame::Address, maps::Slot, stamp::Mode};
 
 use crate::{
     account::{self, Memory as _, Outcome, Rules, rtt},
@@ -14,7 +14,7 @@ use crate::{
     datapath::{Datapath, Options, SessionKeys},
     health::{self, Settings},
     report::Probes,
-    sender::{Attempts, Sender, Target, sockets::Sockets},
+    sender::{Attempts, Sender, Target, sockets::Sockets, template::Template},
     verdict::Nanos,
 };
 
@@ -383,6 +383,8 @@ impl State {
                 ssid: flow.ssid,
                 flow: index,
                 reflector: path.address,
+                template: Template::new(flow.ssid, Mode::Unauthenticated, &[]),
+                count: None,
             })
         });
         self.sender.set_targets(targets.collect());

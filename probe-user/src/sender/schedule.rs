@@ -21,9 +21,11 @@ pub struct Schedule {
     queue: BinaryHeap<Reverse<(Nanos, usize)>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Flow {
     target: Target,
+    /// How many probes it has still to send; `None` for no end.
+    left: Option<u64>,
     /// When its next probe would be due without jitter.
     nominal: Nanos,
 }
@@ -38,13 +40,17 @@ impl Schedule {
     /// Replaces the flows. Those that stay keep their phase; new ones get one at random, so that the
     /// probes of all flows are spread over the interval.
     pub fn set_targets(&mut self, targets: &[Target], now: Nanos) {
-        let old: HashMap<u16, Flow> =
-            self.flows.iter().map(|flow| (flow.target.ssid, *flow)).collect();
+        let mut old: HashMap<u16, Flow> =
+            self.flows.drain(..).map(|flow| (flow.target.ssid, flow)).collect();
         self.flows = targets
             .iter()
-            .map(|target| match old.get(&target.ssid) {
-                Some(flow) if flow.target == *target => *flow,
-                _ => Flow { target: *target, nominal: now + self.random.below(self.interval) },
+            .map(|target| match old.remove(&target.ssid) {
+                Some(flow) if flow.target == *target => flow,
+                _ => Flow {
+                    target: target.clone(),
+                    left: target.count,
+                    nominal: now + self.random.below(self.interval),
+                },
             })
             .collect();
         self.refill();
@@ -60,7 +66,9 @@ impl Schedule {
     }
 
     fn refill(&mut self) {
-        self.queue = (0..self.flows.len()).map(|flow| Reverse((self.due(flow), flow))).collect();
+        let unfinished = |flow: &usize| self.flows[*flow].left != Some(0);
+        let flows: Vec<usize> = (0..self.flows.len()).filter(unfinished).collect();
+        self.queue = flows.into_iter().map(|flow| Reverse((self.due(flow), flow))).collect();
     }
 
     /// When the next flow is due.
@@ -80,7 +88,11 @@ impl Schedule {
             self.queue.pop();
             let interval = self.interval;
             let flow = &mut self.flows[index];
-            targets.push(flow.target);
+            targets.push(flow.target.clone());
+            flow.left = flow.left.map(|left| left.saturating_sub(1));
+            if flow.left == Some(0) {
+                continue;
+            }
             flow.nominal += interval;
             if flow.nominal + interval < now {
                 flow.nominal = now + self.random.below(interval);
@@ -114,12 +126,20 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
+    use probe_ebpf::stamp::Mode;
+
     use super::*;
-    use crate::verdict::{MILLISECOND, SECOND};
+    use crate::{
+        sender::template::Template,
+        verdict::{MILLISECOND, SECOND},
+    };
 
     fn targets(count: u16) -> Vec<Target> {
         let reflector = "192.0.2.1:862".parse().unwrap();
-        (1..=count).map(|ssid| Target { ssid, flow: 0, reflector }).collect()
+        let template = |ssid| Template::new(ssid, Mode::Unauthenticated, &[]);
+        (1..=count)
+            .map(|ssid| Target { ssid, flow: 0, reflector, template: template(ssid), count: None })
+            .collect()
     }
 
     /// Runs a schedule in steps of a millisecond, and returns who was due in each.
@@ -181,6 +201,23 @@ mod tests {
         let steps = run(&mut schedule, SECOND, 3 * SECOND);
         let sent: usize = steps.iter().map(|(_, due)| due.len()).sum();
         assert!((72..=88).contains(&sent), "8 flows, 5 times a second, 2 s: {sent}");
+    }
+
+    #[test]
+    fn a_counted_flow_ends_with_its_last_probe() {
+        let mut schedule = Schedule::new(100 * MILLISECOND, 7);
+        let mut targets = targets(2);
+        targets[0].count = Some(10);
+        schedule.set_targets(&targets, 0);
+        let mut steps = run(&mut schedule, 0, 500 * MILLISECOND);
+        // The same targets again: what has been sent counts.
+        schedule.set_targets(&targets, 500 * MILLISECOND);
+        steps.extend(run(&mut schedule, 500 * MILLISECOND, 3 * SECOND));
+        schedule.set_interval(10 * MILLISECOND, 3 * SECOND);
+        steps.extend(run(&mut schedule, 3 * SECOND, 4 * SECOND));
+        let sent = |ssid| steps.iter().filter(|(_, due)| due.contains(&ssid)).count();
+        assert_eq!(sent(1), 10);
+        assert!(sent(2) > 100, "the other goes on: {}", sent(2));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
-use probe_ebpf::stamp::{LENGTH, Request, TTL};
+use probe_ebpf::stamp::TTL;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::Target;
@@ -93,7 +93,7 @@ impl Sockets {
                 };
                 for target in targets.iter().filter(mine) {
                     batch.push(target);
-                    if batch.length == BATCH {
+                    if batch.targets.len() == BATCH {
                         batch.send(socket.as_ref(), &mut attempted);
                     }
                 }
@@ -137,33 +137,29 @@ fn open(domain: Domain, address: SocketAddr) -> io::Result<Option<Socket>> {
 
 /// Packets for one `sendmmsg`.
 #[derive(Default)]
-struct Batch {
-    length: usize,
-    ssids: Vec<u16>,
+struct Batch<'a> {
+    targets: Vec<&'a Target>,
     addresses: Vec<SockAddr>,
-    payloads: Vec<[u8; LENGTH]>,
 }
 
-impl Batch {
-    fn push(&mut self, target: &Target) {
-        let template = Request { sequence: 0, timestamp: 0, error_estimate: 0, ssid: target.ssid };
-        self.ssids.push(target.ssid);
+impl<'a> Batch<'a> {
+    fn push(&mut self, target: &'a Target) {
+        self.targets.push(target);
         self.addresses.push(target.reflector.into());
-        self.payloads.push(template.encode());
-        self.length += 1;
     }
 
     /// Sends what there is, and empties the batch.
     fn send(&mut self, socket: Option<&Socket>, attempted: &mut impl FnMut(u16)) {
-        if self.length == 0 {
+        if self.targets.is_empty() {
             return;
         }
         let mut parts: Vec<libc::iovec> = self
-            .payloads
-            .iter_mut()
-            .map(|payload| libc::iovec {
-                iov_base: payload.as_mut_ptr().cast(),
-                iov_len: payload.len(),
+            .targets
+            .iter()
+            .map(|target| libc::iovec {
+                // The kernel only reads what it is to send.
+                iov_base: target.template.as_ptr().cast_mut().cast(),
+                iov_len: target.template.len(),
             })
             .collect();
         let mut messages: Vec<libc::mmsghdr> = self
@@ -192,9 +188,7 @@ impl Batch {
             rest = &mut rest[done..];
         }
         drop(messages);
-        self.ssids.drain(..).for_each(&mut *attempted);
+        self.targets.drain(..).for_each(|target| attempted(target.ssid));
         self.addresses.clear();
-        self.payloads.clear();
-        self.length = 0;
     }
 }
