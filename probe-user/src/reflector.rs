@@ -150,7 +150,7 @@ pub struct Answer {
 }
 
 /// The Session-Reflector.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reflector {
     settings: Settings,
     sessions: sessions::Sessions,

@@ -2,12 +2,14 @@
 //!
 //! - [`agents`]: what tests of running agents ask again and again.
 //! - [`encapsulation`]: frames around a UDP payload.
+//! - [`flood`]: a million packets that nobody asked for.
 //! - [`golden`]: packets in hex, from an independent encoder.
 //! - [`kernel`]: the programs, run on one packet at a time.
 //! - [`random`]: numbers that look random.
 
 pub mod agents;
 pub mod encapsulation;
+pub mod flood;
 pub mod golden;
 pub mod kernel;
 pub mod random;

@@ -17,8 +17,11 @@ use probe_ebpf::{
     tlv::{self, Survey},
 };
 use probe_user::{
-    datapath::ReflectorOptions,
-    reflector::{Reflector, Request, Settings},
+    datapath::{
+        ReflectorOptions,
+        deferred::{self, Queue},
+    },
+    reflector::{Admitted, Answer, Reflector, Request, Settings},
 };
 use tests::{
     encapsulation::{self, ENCAPSULATIONS, Headers, address},
@@ -28,15 +31,13 @@ use tests::{
     random::Random,
 };
 
-/// Deferred requests that the ring buffer has room for, with a margin: nobody empties it here.
-const ROUND: usize = 400;
-
 /// Random frames for each way to set the reflectors.
 const FRAMES: usize = 1_200;
 
 /// Both reflectors, set alike.
 struct Pair {
     kernel: Kernel,
+    queue: Queue,
     userspace: Reflector,
     settings: Settings,
     defers: bool,
@@ -78,8 +79,10 @@ impl Pair {
         for (peer, authenticated) in &settings.peers {
             datapath.set_peer(*peer, 0, *authenticated).unwrap();
         }
+        let queue = kernel.datapath.take_queue().unwrap();
         let userspace = Reflector::new(settings.clone());
-        let mut pair = Self { kernel, userspace, settings, defers, reflected: 0, deferred: 0 };
+        let mut pair =
+            Self { kernel, queue, userspace, settings, defers, reflected: 0, deferred: 0 };
         pair.learn_clock();
         pair
     }
@@ -123,9 +126,12 @@ impl Pair {
         let mode = self.settings.mode_of(&source);
         let given = (action == XDP_TX)
             .then(|| Reply::read(&out[..], udp.payload_at(), mode).expect("a whole reply"));
+        let handed_over = self.queue.take();
         if let Some(reply) = given {
             self.userspace.settings_mut().error_estimate = reply.error_estimate;
         }
+        let received = given.map(|reply| reply.receive_timestamp);
+        let received = received.or(handed_over.as_ref().map(|it| it.header.receive_timestamp));
         let request = Request {
             payload,
             source,
@@ -134,40 +140,42 @@ impl Pair {
             destination_port: udp.destination_port,
             ttl: udp.ttl(frame).unwrap(),
             traffic_class: encapsulation::traffic_class(frame),
-            receive_timestamp: given.map_or(0, |reply| reply.receive_timestamp),
+            receive_timestamp: received.unwrap_or(0),
             admitted: None,
         };
         let timestamp = given.map_or(0, |reply| reply.timestamp);
+        let before = handed_over.is_some().then(|| self.userspace.clone());
         let outcome = self.userspace.reflect(request, 0, || timestamp);
 
-        let survey = tlv::survey(payload, mode.length().min(payload.len()), payload.len(), mode);
+        let survey = tlv::survey(payload, mode.length(), payload.len(), mode);
         let is_taken_in = matches!(outcome, Ok(_) | Err(Counter::NoReplyWanted));
+        let is_for_userspace = is_taken_in && survey == Survey::Userspace;
+        let is_deferred = is_for_userspace && self.defers && payload.len() <= MAX_DEFERRED;
+        assert_eq!(handed_over.is_some(), is_deferred, "{frame:02x?}");
+        let expected = match &outcome {
+            _ if is_deferred => (XDP_DROP, Counter::Deferred),
+            _ if is_for_userspace && self.defers => (XDP_DROP, Counter::NotDeferred),
+            _ if is_for_userspace => (XDP_TX, Counter::Reflected),
+            Ok(_) => (XDP_TX, Counter::Reflected),
+            Err(reason) => (XDP_DROP, *reason),
+        };
+        assert_eq!((action, counter), expected, "{frame:02x?}");
+        if let (Some(mut before), Some(handed_over)) = (before, handed_over) {
+            let again = reflect_admitted(&mut before, &handed_over, timestamp);
+            assert_eq!(again, outcome, "what the kernel says of {frame:02x?} is not so");
+            self.deferred += 1;
+        }
         match outcome {
-            _ if is_taken_in && survey == Survey::Userspace && self.defers => {
-                let expected = if payload.len() > MAX_DEFERRED {
-                    Counter::NotDeferred
-                } else {
-                    Counter::Deferred
-                };
-                assert_eq!((action, counter), (XDP_DROP, expected), "{frame:02x?}");
-                assert_eq!(out, frame, "a deferred frame stays as it is");
-                self.deferred += 1;
-            }
-            _ if is_taken_in && survey == Survey::Userspace => {
-                assert_eq!((action, counter), (XDP_TX, Counter::Reflected));
-                assert_eq!(out.len(), frame.len());
-                assert!(checksums_are_right(&out));
-            }
-            Ok(answer) => {
-                assert_eq!((action, counter), (XDP_TX, Counter::Reflected), "{frame:02x?}");
+            Ok(answer) if action == XDP_TX && !is_for_userspace => {
                 let expected = encapsulation::reply(frame, &answer.payload, answer.traffic_class);
                 assert_eq!(out, expected, "kernel and userspace differ on {frame:02x?}");
                 self.reflected += 1;
             }
-            Err(reason) => {
-                assert_eq!((action, counter), (XDP_DROP, reason), "{frame:02x?}");
-                assert_eq!(out, frame, "refused, and yet altered");
+            _ if action == XDP_TX => {
+                assert_eq!(out.len(), frame.len());
+                assert!(checksums_are_right(&out));
             }
+            _ => assert_eq!(out, frame, "not answered, and yet altered"),
         }
     }
 
@@ -199,6 +207,27 @@ impl Pair {
         };
         if is_right { Ok(udp) } else { Err(Counter::UdpChecksum) }
     }
+}
+
+/// Answers a request that the kernel has handed over, as it says that it is.
+fn reflect_admitted(
+    reflector: &mut Reflector,
+    handed_over: &deferred::Request,
+    timestamp: u64,
+) -> Result<Answer, Counter> {
+    let header = &handed_over.header;
+    let request = Request {
+        payload: &handed_over.payload,
+        source: header.source,
+        source_port: header.source_port,
+        destination: header.destination,
+        destination_port: REFLECTOR_PORT,
+        ttl: header.ttl,
+        traffic_class: header.traffic_class,
+        receive_timestamp: header.receive_timestamp,
+        admitted: Some(Admitted { sequence: header.sequence, key: header.key }),
+    };
+    reflector.reflect(request, 0, || timestamp)
 }
 
 /// The frame of one request of a script.
@@ -292,19 +321,13 @@ fn damage(frame: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// Runs frames through a pair of reflectors, with a new pair now and then.
+/// Runs frames through a pair of reflectors, and returns how many were reflected and how many deferred.
 fn run(options: u8, defers: bool, frames: impl Fn(&Settings) -> Vec<Vec<u8>>) -> (u64, u64) {
-    let frames = frames(&script::settings(options));
-    let (mut reflected, mut deferred) = (0, 0);
-    for round in frames.chunks(ROUND) {
-        let mut pair = Pair::new(options, defers);
-        for frame in round {
-            pair.compare(frame);
-        }
-        reflected += pair.reflected;
-        deferred += pair.deferred;
+    let mut pair = Pair::new(options, defers);
+    for frame in frames(&script::settings(options)) {
+        pair.compare(&frame);
     }
-    (reflected, deferred)
+    (pair.reflected, pair.deferred)
 }
 
 const WAYS: [u8; 6] = [

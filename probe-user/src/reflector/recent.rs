@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A bounded table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Recent<K, V> {
     capacity: usize,
     entries: HashMap<K, (u64, V)>,

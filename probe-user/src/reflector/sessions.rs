@@ -49,7 +49,7 @@ struct Session {
 }
 
 /// The tables.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sessions {
     capacity: usize,
     /// Sessions that have lasted. Only [`Sessions::sweep`] removes any.

@@ -16,7 +16,7 @@ pub(super) struct LastReply {
 }
 
 /// The last replies of the sessions that userspace has answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LastReplies(Recent<Id, LastReply>);
 
 impl LastReplies {

@@ -64,6 +64,10 @@ fn return_paths_are_used_or_marked() {
             format!("800a001c 80020004 c0000201 80040010 {segments}"),
             format!("800a001c 00020004 c0000201 00040010 {segments}"),
         ),
+        (
+            format!("800a001c 80040010 {segments} 80020004 c0000201"),
+            format!("800a001c 00040010 {segments} 00020004 c0000201"),
+        ),
         ("800a0005 80f00001 aa".into(), "800a0005 80f00001 aa".into()),
         // Section 4: only the first one counts.
         (
