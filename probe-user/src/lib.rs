@@ -10,6 +10,7 @@
 //!
 //! **Io**: moves bytes, decides nothing.
 //! - [`datapath`]: the BPF programs and their maps.
+//! - [`keys`]: key files.
 //! - [`sender`]: the thread that sends probes when they are due.
 //! - [`resolve`]: from the names in the config to addresses.
 //! - [`web`] and [`metrics`]: HTTP and the Prometheus format.
@@ -25,6 +26,7 @@ pub mod client;
 pub mod config;
 pub mod datapath;
 pub mod health;
+pub mod keys;
 pub mod metrics;
 pub mod prefix;
 pub mod reflector;

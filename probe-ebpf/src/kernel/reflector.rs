@@ -98,6 +98,7 @@ extern "C" fn linkprobe_answer(ctx: *mut xdp_md, arrival: *mut Arrival, visit: *
     code(|| {
         // SAFETY: what the verifier has seen to.
         let arrival = unsafe { given(arrival) }?;
+        // SAFETY: likewise.
         let visit = unsafe { given(visit) }?;
         answer(&XdpContext::new(ctx), arrival, visit, Mode::Unauthenticated)
     })
@@ -113,6 +114,7 @@ extern "C" fn linkprobe_answer_authenticated(
     code(|| {
         // SAFETY: what the verifier has seen to.
         let arrival = unsafe { given(arrival) }?;
+        // SAFETY: likewise.
         let visit = unsafe { given(visit) }?;
         answer(&XdpContext::new(ctx), arrival, visit, Mode::Authenticated)
     })

@@ -132,6 +132,7 @@ extern "C" fn linkprobe_settle(
     code(|| {
         // SAFETY: what the verifier has seen to.
         let arrival = unsafe { given(arrival) }?;
+        // SAFETY: likewise.
         let session = unsafe { given(session) }?;
         settle(&XdpContext::new(ctx), arrival, ssid as u16, session, Mode::Unauthenticated)
     })
@@ -148,6 +149,7 @@ extern "C" fn linkprobe_settle_authenticated(
     code(|| {
         // SAFETY: what the verifier has seen to.
         let arrival = unsafe { given(arrival) }?;
+        // SAFETY: likewise.
         let session = unsafe { given(session) }?;
         settle(&XdpContext::new(ctx), arrival, ssid as u16, session, Mode::Authenticated)
     })

@@ -7,11 +7,13 @@
 //! - [`frame`]: from a frame to the fields of a test packet.
 //! - [`tlv`]: the TLVs that kernel and userspace handle alike.
 //! - [`reflector`]: the userspace reflector, and a sequence of requests.
+//! - [`keys`]: key files.
 //! - [`script`]: the form of that sequence.
 //! - [`corpus`]: the inputs that are kept.
 
 pub mod corpus;
 pub mod frame;
+pub mod keys;
 pub mod reflector;
 pub mod script;
 pub mod tlv;
@@ -20,5 +22,9 @@ pub mod tlv;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: &[Target] =
-    &[("frame", frame::check), ("tlv", tlv::check), ("reflector", reflector::check)];
+pub const TARGETS: &[Target] = &[
+    ("frame", frame::check),
+    ("keys", keys::check),
+    ("tlv", tlv::check),
+    ("reflector", reflector::check),
+];
