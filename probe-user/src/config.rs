@@ -2,6 +2,8 @@
 //!
 //! - `error`: what is wrong with a file, by line and field.
 //! - `reader`: walks the TOML document and collects the errors.
+//! - `auth`: `[auth]` and its key file.
+//! - `reflector`: `[reflector]`.
 //! - `value`: durations, numbers, names.
 //! - `peer`: `[[peer]]` and its address.
 //! - `sections`: every other section.
@@ -10,9 +12,11 @@
 //! A key that nothing reads is an error, and a section that is wrong does not hide what is wrong in
 //! the others: [`ConfigError`] lists all of it.
 
+mod auth;
 mod error;
 mod peer;
 mod reader;
+mod reflector;
 mod schema;
 mod sections;
 #[cfg(test)]
@@ -23,8 +27,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use probe_ebpf::ntp::Format;
+
+pub use auth::{AuthConfig, PeerAuth};
 pub use error::{ConfigError, Problem};
 pub use peer::{Host, PeerAddress, PeerConfig, ReflectorKind};
+pub use reflector::{DEFAULT_RATE, MAX_RATE, ReflectorConfig};
 pub use schema::schema;
 
 /// The port that STAMP was given by IANA (RFC 8762, section 4.1).
@@ -46,6 +54,10 @@ pub struct Config {
     pub probe: ProbeConfig,
     /// When a path is called unhealthy, and when healthy again.
     pub health: HealthConfig,
+    /// Which keys sign the probes.
+    pub auth: AuthConfig,
+    /// Whom our own Session-Reflector answers.
+    pub reflector: ReflectorConfig,
     /// Whom we probe, in the order of the file.
     pub peers: Vec<PeerConfig>,
     /// The HTTP server.
@@ -61,6 +73,20 @@ pub struct NodeConfig {
     pub region: String,
     /// The network interfaces that probes leave and enter by; at least one.
     pub interfaces: Vec<String>,
+    /// What moves the probes.
+    pub datapath: DatapathKind,
+}
+
+/// What moves the probes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DatapathKind {
+    /// The BPF programs where they can be had, else sockets.
+    #[default]
+    Auto,
+    /// The BPF programs.
+    Xdp,
+    /// UDP sockets, without BPF.
+    Socket,
 }
 
 /// `[probe]`: how peers are probed.
@@ -74,6 +100,8 @@ pub struct ProbeConfig {
     pub flows: u16,
     /// Differentiated services code point of the probes; 0 to 63.
     pub dscp: u8,
+    /// The format of our timestamps (RFC 8762, section 4.2.1).
+    pub timestamps: Format,
     /// UDP port of our Session-Reflector, and that of peers whose address names none.
     pub port: u16,
 }
@@ -85,6 +113,7 @@ impl Default for ProbeConfig {
             timeout: Duration::from_secs(1),
             flows: 4,
             dscp: 0,
+            timestamps: Format::Ntp,
             port: STAMP_PORT,
         }
     }
@@ -178,13 +207,26 @@ impl Config {
         }
     }
 
-    /// Checks the text of a file; `file_name` is only for the errors.
+    /// Checks the text of a file. `file_name` is for the errors, and a key file that is named in it is looked
+    /// for beside it.
     ///
     /// # Errors
     /// Everything that is wrong with the text.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
-        sections::parse(text)
+        let directory = Path::new(file_name).parent().unwrap_or(Path::new(""));
+        sections::parse(text, directory)
             .map_err(|problems| ConfigError::Invalid { file: file_name.to_owned(), problems })
+    }
+
+    /// The id of the key that a peer is probed with; `None` for unauthenticated mode.
+    #[must_use]
+    pub fn key_of<'a>(&'a self, peer: &'a PeerConfig) -> Option<&'a str> {
+        match &peer.auth {
+            PeerAuth::Node if self.auth.keys.is_empty() => None,
+            PeerAuth::Node => Some(&self.auth.key),
+            PeerAuth::None => None,
+            PeerAuth::Key(id) => Some(id),
+        }
     }
 
     /// The fields whose new value a running agent cannot take over, and which therefore need a
@@ -195,8 +237,10 @@ impl Config {
             ("node.name", self.node.name != new.node.name),
             ("node.region", self.node.region != new.node.region),
             ("node.interfaces", self.node.interfaces != new.node.interfaces),
+            ("node.datapath", self.node.datapath != new.node.datapath),
             ("probe.timeout", self.probe.timeout != new.probe.timeout),
             ("probe.flows", self.probe.flows != new.probe.flows),
+            ("probe.timestamps", self.probe.timestamps != new.probe.timestamps),
             ("probe.port", self.probe.port != new.probe.port),
             ("web.listen", self.web.listen != new.web.listen),
         ]

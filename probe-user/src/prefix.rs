@@ -1,6 +1,10 @@
 //! Prefixes of addresses, of both versions of IP.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 use probe_ebpf::frame::Address;
 
@@ -29,6 +33,12 @@ pub enum Error {
 }
 
 impl Prefix {
+    /// All IPv4 addresses.
+    pub const ALL_IPV4: Self = Self { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), length: 0 };
+
+    /// All IPv6 addresses.
+    pub const ALL_IPV6: Self = Self { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), length: 0 };
+
     /// The prefix as the kernel's trie has it: how many bits of an address count.
     #[must_use]
     pub fn bits(&self) -> (u32, Address) {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use toml::de::DeValue;
 
+use super::auth::{self, Keys, PeerAuth};
 use super::reader::Section;
 use super::value;
 
@@ -19,6 +20,8 @@ pub struct PeerConfig {
     pub address: PeerAddress,
     /// What its Session-Reflector can do.
     pub reflector: ReflectorKind,
+    /// Which key it is probed with. If there is one, nothing else of it counts.
+    pub auth: PeerAuth,
 }
 
 /// Where a Session-Reflector is.
@@ -60,7 +63,11 @@ impl fmt::Display for PeerAddress {
 }
 
 /// Reads one `[[peer]]`. `None` where anything is wrong with it.
-pub(super) fn read(section: &mut Section<'_, '_>, default_port: u16) -> Option<PeerConfig> {
+pub(super) fn read(
+    section: &mut Section<'_, '_>,
+    default_port: u16,
+    keys: &Keys,
+) -> Option<PeerConfig> {
     let name = section.required("name", "\"nyc1-gw1\"", value::name);
     let region = section.required("region", "\"nyc1\"", value::name);
     let address = section.required("address", "\"192.0.2.1\"", |value| {
@@ -68,11 +75,13 @@ pub(super) fn read(section: &mut Section<'_, '_>, default_port: u16) -> Option<P
         PeerAddress::parse(text, default_port)
     });
     let reflector = section.optional("reflector", reflector_kind);
+    let auth = section.optional("auth", |value| auth::peer(value, keys));
     Some(PeerConfig {
         name: name?.value,
         region: region?.value,
         address: address?.value,
         reflector: reflector.map_or_else(ReflectorKind::default, |kind| kind.value),
+        auth: auth.map_or_else(PeerAuth::default, |auth| auth.value),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::reflector::{MAX_RATE, ReflectorConfig};
 use super::value::{MAX_NAME, readable};
 use super::{HealthConfig, MAX_WINDOW, ProbeConfig, Profile, WebConfig};
 
@@ -21,6 +22,8 @@ pub fn schema() -> Value {
             "node": node(),
             "probe": probe(),
             "health": health(),
+            "auth": auth(),
+            "reflector": reflector(),
             "peer": { "type": "array", "description": "Whom to probe.", "items": peer() },
             "web": web(),
         },
@@ -61,6 +64,11 @@ fn node() -> Value {
             "name": name("Name of this node."),
             "region": name("The region (data center) that this node belongs to."),
             "interfaces": interfaces,
+            "datapath": {
+                "enum": ["auto", "xdp", "socket"],
+                "description": "What moves the probes: the BPF programs, sockets, or the first that can be had.",
+                "default": "auto",
+            },
         }),
     )
 }
@@ -97,6 +105,11 @@ fn probe() -> Value {
                     { "type": "string" },
                 ],
                 "default": default.dscp,
+            },
+            "timestamps": {
+                "enum": ["ntp", "ptp"],
+                "description": "The format of this node's timestamps.",
+                "default": "ntp",
             },
             "port": {
                 "type": "integer",
@@ -152,6 +165,58 @@ fn health() -> Value {
     )
 }
 
+fn auth() -> Value {
+    section(
+        "Authenticated mode: which keys sign the probes.",
+        &[],
+        &json!({
+            "keys": {
+                "type": "string",
+                "description": "The key file, looked for beside the config. Only its owner may read or write it.",
+                "minLength": 1,
+            },
+            "key": {
+                "type": "string",
+                "description": "The id of the key that signs; the first of the file if not given.",
+                "minLength": 1,
+            },
+            "require": {
+                "type": "boolean",
+                "description": "Whether the reflector answers authenticated requests only; true if there are keys, unless given.",
+            },
+        }),
+    )
+}
+
+fn reflector() -> Value {
+    let default = ReflectorConfig::default();
+    let allow: Vec<String> = default.allow.iter().map(ToString::to_string).collect();
+    section(
+        "Whom the Session-Reflector answers, and how.",
+        &[],
+        &json!({
+            "rate": {
+                "type": "integer",
+                "description": "Requests per second that it answers to one source address; 0 for no limit.",
+                "minimum": 0,
+                "maximum": MAX_RATE,
+                "default": default.rate,
+            },
+            "allow": {
+                "type": "array",
+                "description": "The prefixes that it answers to, besides peers.",
+                "items": { "type": "string", "minLength": 1 },
+                "default": allow,
+            },
+            "stateless": {
+                "type": "boolean",
+                "description": "It copies sequence numbers and does not count by itself.",
+                "default": default.stateless,
+            },
+        }),
+    )
+}
+
 fn peer() -> Value {
     section(
         "A peer.",
@@ -168,6 +233,11 @@ fn peer() -> Value {
                 "enum": ["stateful", "stateless"],
                 "description": "A stateless reflector copies our sequence numbers, so that loss has no direction.",
                 "default": "stateful",
+            },
+            "auth": {
+                "type": "string",
+                "description": "The id of the key that this peer is probed with instead of auth.key; \"none\" for unauthenticated mode.",
+                "minLength": 1,
             },
         }),
     )

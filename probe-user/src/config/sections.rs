@@ -2,40 +2,46 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
+use probe_ebpf::ntp::Format;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::auth::{self, Keys};
 use super::error::Problem;
 use super::reader::{Placed, Reader, Section, suggestion};
 use super::value::{self, readable};
 use super::{
-    Config, HealthConfig, MAX_SESSIONS, MAX_WINDOW, NodeConfig, PeerAddress, PeerConfig,
-    ProbeConfig, Profile, WebConfig, peer,
+    Config, DatapathKind, HealthConfig, MAX_SESSIONS, MAX_WINDOW, NodeConfig, PeerAddress,
+    PeerConfig, ProbeConfig, Profile, WebConfig, peer, reflector,
 };
 
 /// The sections that this version knows.
-pub(super) const SECTIONS: [&str; 5] = ["node", "probe", "health", "peer", "web"];
+pub(super) const SECTIONS: [&str; 7] =
+    ["node", "probe", "health", "auth", "reflector", "peer", "web"];
 
 /// Reads a whole config.
-pub(super) fn parse(text: &str) -> Result<Config, Vec<Problem>> {
+pub(super) fn parse(text: &str, directory: &Path) -> Result<Config, Vec<Problem>> {
     let reader = Reader::new(text);
-    let config = reader.document().and_then(|document| read(&reader, &document));
+    let config = reader.document().and_then(|document| read(&reader, &document, directory));
     match config {
         Some(config) if reader.count() == 0 => Ok(config),
         _ => Err(reader.into_problems()),
     }
 }
 
-fn read(reader: &Reader<'_>, document: &DeTable<'_>) -> Option<Config> {
+fn read(reader: &Reader<'_>, document: &DeTable<'_>, directory: &Path) -> Option<Config> {
     unknown_sections(reader, document);
     let node = node(section(reader, document, "node"));
     let (probe, greater_offset) = probe(section(reader, document, "probe"));
     let health = health(section(reader, document, "health"), &probe, greater_offset);
     let web = web(section(reader, document, "web"));
-    let peers = peers(reader, document, &node, &probe);
-    Some(Config { node, probe, health, peers, web })
+    let (auth, keys) = auth::read(section(reader, document, "auth"), directory);
+    let reflector = reflector::read(section(reader, document, "reflector"));
+    let peers = peers(reader, document, &node, &probe, &keys);
+    Some(Config { node, probe, health, auth, reflector, peers, web })
 }
 
 fn unknown_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
@@ -47,7 +53,7 @@ fn unknown_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
         let message = match value.get_ref() {
             DeValue::Table(_) | DeValue::Array(_) => format!(
                 "linkprobe {} does not know this section; {}\
-                 it knows [node], [probe], [health], [[peer]] and [web]",
+                 it knows [node], [probe], [health], [auth], [reflector], [[peer]] and [web]",
                 env!("CARGO_PKG_VERSION"),
                 suggestion(name, &SECTIONS, ""),
             ),
@@ -84,6 +90,11 @@ fn section<'a, 'i>(
     }
 }
 
+const DATAPATHS: &[(&str, DatapathKind)] =
+    &[("auto", DatapathKind::Auto), ("xdp", DatapathKind::Xdp), ("socket", DatapathKind::Socket)];
+
+const TIMESTAMPS: &[(&str, Format)] = &[("ntp", Format::Ntp), ("ptp", Format::Ptp)];
+
 fn node(mut section: Section<'_, '_>) -> NodeConfig {
     if section.is_absent() {
         section.reader.report(
@@ -96,12 +107,14 @@ fn node(mut section: Section<'_, '_>) -> NodeConfig {
     let region = section.required("region", "\"ams1\"", value::name);
     let interfaces = section.required("interfaces", "[\"eth0\"]", Ok);
     let interfaces = interfaces.map(|list| interface_list(&section, &list));
+    let datapath = section.optional("datapath", |value| value::word(value, DATAPATHS));
     section.finish();
     // Whatever is missing here has been reported, so the defaults are never used.
     NodeConfig {
         name: name.map(|name| name.value).unwrap_or_default(),
         region: region.map(|region| region.value).unwrap_or_default(),
         interfaces: interfaces.unwrap_or_default(),
+        datapath: datapath.map(|datapath| datapath.value).unwrap_or_default(),
     }
 }
 
@@ -143,6 +156,7 @@ fn probe(mut section: Section<'_, '_>) -> (ProbeConfig, Option<usize>) {
         section.optional("timeout", |value| value::duration(value, TIMEOUT.0..=TIMEOUT.1, "1s"));
     let flows = section.optional("flows", |value| value::integer(value, 1..=64));
     let dscp = section.optional("dscp", value::dscp);
+    let timestamps = section.optional("timestamps", |value| value::word(value, TIMESTAMPS));
     let port = section.optional("port", |value| value::integer(value, 1..=u16::MAX));
     section.finish();
     let greater = interval.iter().chain(&timeout).max_by_key(|duration| duration.value);
@@ -152,6 +166,7 @@ fn probe(mut section: Section<'_, '_>) -> (ProbeConfig, Option<usize>) {
         timeout: timeout.map_or(default.timeout, |timeout| timeout.value),
         flows: flows.map_or(default.flows, |flows| flows.value),
         dscp: dscp.map_or(default.dscp, |dscp| dscp.value),
+        timestamps: timestamps.map_or(default.timestamps, |format| format.value),
         port: port.map_or(default.port, |port| port.value),
     };
     (probe, offset)
@@ -239,6 +254,7 @@ fn peers<'i>(
     document: &DeTable<'i>,
     node: &NodeConfig,
     probe: &ProbeConfig,
+    keys: &Keys,
 ) -> Vec<PeerConfig> {
     let Some(value) = document.get("peer") else { return Vec::new() };
     let items: Vec<&Spanned<DeValue<'i>>> = match value.get_ref() {
@@ -264,7 +280,7 @@ fn peers<'i>(
             );
             reader.report(section.offset, "peer", &message);
         }
-        if let Some(peer) = peer::read(&mut section, probe.port) {
+        if let Some(peer) = peer::read(&mut section, probe.port, keys) {
             if peer.name == node.name {
                 let message =
                     format!("{:?} is this node itself (node.name); take the peer out", peer.name);

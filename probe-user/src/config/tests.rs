@@ -1,5 +1,6 @@
 mod accepted;
 mod addresses;
+mod auth;
 mod errors;
 mod files;
 

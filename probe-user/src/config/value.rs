@@ -45,6 +45,20 @@ where
         .ok_or_else(|| format!("{number} is out of range; {right}"))
 }
 
+/// A boolean.
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("{} does not do; write true or false", describe(value)))
+}
+
+/// One of some words.
+pub(super) fn word<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| value.as_str() == Some(word));
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let words: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+        format!("{} does not do; write {}", describe(value), words.join(" or "))
+    })
+}
+
 /// A duration with its unit.
 pub(super) fn duration(
     value: &DeValue<'_>,

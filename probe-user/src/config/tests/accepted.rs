@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use probe_ebpf::ntp::Format;
 use serde_json::Value;
 
 use super::super::{
-    Config, HealthConfig, Host, NodeConfig, PeerAddress, PeerConfig, ProbeConfig, ReflectorKind,
-    WebConfig, schema,
+    AuthConfig, Config, DatapathKind, HealthConfig, Host, NodeConfig, PeerAddress, PeerAuth,
+    PeerConfig, ProbeConfig, ReflectorConfig, ReflectorKind, WebConfig, schema,
 };
 use super::{NODE, accepted};
 
@@ -21,12 +22,14 @@ fn the_least_config_has_the_defaults_of_the_documentation() {
             name: "ams1".to_owned(),
             region: "ams".to_owned(),
             interfaces: vec!["eth0".to_owned()],
+            datapath: DatapathKind::Auto,
         },
         probe: ProbeConfig {
             interval: Duration::from_millis(100),
             timeout: Duration::from_secs(1),
             flows: 4,
             dscp: 0,
+            timestamps: Format::Ntp,
             port: 862,
         },
         health: HealthConfig {
@@ -34,6 +37,12 @@ fn the_least_config_has_the_defaults_of_the_documentation() {
             unhealthy_losses: 5,
             recovery_probes: 60,
             expiry: Duration::from_secs(3),
+        },
+        auth: AuthConfig::default(),
+        reflector: ReflectorConfig {
+            rate: 10_000,
+            allow: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()],
+            stateless: false,
         },
         peers: Vec::new(),
         web: WebConfig { listen: SocketAddr::from(([127, 0, 0, 1], 9862)) },
@@ -50,6 +59,7 @@ fn every_field_reaches_its_place() {
         timeout = "500ms"
         flows = 16
         dscp = "EF"
+        timestamps = "ptp"
         port = 5000
 
         [health]
@@ -58,6 +68,11 @@ fn every_field_reaches_its_place() {
         unhealthy_losses = 0x0a
         recovery_probes = 1_000
         expiry = "1m 30s"
+
+        [reflector]
+        rate = 0
+        allow = ["192.0.2.0/24"]
+        stateless = true
 
         [[peer]]
         name = "nyc1"
@@ -69,6 +84,7 @@ fn every_field_reaches_its_place() {
         region = "fra"
         address = "Gw.Example.NET:7000"
         reflector = "stateless"
+        auth = "none"
 
         [web]
         listen = "[::]:80"
@@ -79,6 +95,7 @@ fn every_field_reaches_its_place() {
         timeout: Duration::from_millis(500),
         flows: 16,
         dscp: 46,
+        timestamps: Format::Ptp,
         port: 5000,
     };
     let health = HealthConfig {
@@ -93,16 +110,20 @@ fn every_field_reaches_its_place() {
             region: "nyc".to_owned(),
             address: PeerAddress { host: Host::Ip([192, 0, 2, 1].into()), port: 5000 },
             reflector: ReflectorKind::Stateful,
+            auth: PeerAuth::Node,
         },
         PeerConfig {
             name: "fra1".to_owned(),
             region: "fra".to_owned(),
             address: PeerAddress { host: Host::Name("gw.example.net".to_owned()), port: 7000 },
             reflector: ReflectorKind::Stateless,
+            auth: PeerAuth::None,
         },
     ];
     assert_eq!(config.probe, probe);
     assert_eq!(config.health, health);
+    let allow = vec!["192.0.2.0/24".parse().unwrap()];
+    assert_eq!(config.reflector, ReflectorConfig { rate: 0, allow, stateless: true });
     assert_eq!(config.peers, peers);
     assert_eq!(config.web.listen, "[::]:80".parse().unwrap());
 }
@@ -152,14 +173,17 @@ fn the_example_states_the_defaults() {
     assert_eq!(Config::parse(&uncommented, "all fields").unwrap(), config);
     assert_eq!(config.health, HealthConfig::default());
     assert_eq!(config.probe, ProbeConfig::default());
+    assert_eq!(config.reflector, ReflectorConfig::default());
     assert_eq!(config.web, WebConfig::default());
 
     // Every field of the schema is in it.
     let schema = schema();
     for (section, definition) in schema["properties"].as_object().unwrap() {
         for field in fields(definition) {
-            let line = format!("\n{field} = ");
-            assert!(uncommented.contains(&line), "{section}.{field} is not in the example");
+            let is_there = ["\n", "\n#     "]
+                .iter()
+                .any(|start| uncommented.contains(&format!("{start}{field} = ")));
+            assert!(is_there, "{section}.{field} is not in the example");
         }
     }
 }
@@ -196,8 +220,8 @@ fn only_what_a_running_agent_cannot_take_over_needs_a_restart() {
     assert_eq!(old.needs_restart(&reloadable), Vec::<&str>::new());
 
     let other = Config::parse(
-        "[node]\nname = 'x'\nregion = 'y'\ninterfaces = ['z']\n\
-         [probe]\nflows = 5\ntimeout = '2s'\nport = 863\n[web]\nlisten = '127.0.0.1:1'\n",
+        "[node]\nname = 'x'\nregion = 'y'\ninterfaces = ['z']\ndatapath = 'xdp'\n\
+         [probe]\nflows = 5\ntimeout = '2s'\ntimestamps = 'ptp'\nport = 863\n[web]\nlisten = '127.0.0.1:1'\n",
         "f.toml",
     )
     .unwrap();
@@ -205,8 +229,10 @@ fn only_what_a_running_agent_cannot_take_over_needs_a_restart() {
         "node.name",
         "node.region",
         "node.interfaces",
+        "node.datapath",
         "probe.timeout",
         "probe.flows",
+        "probe.timestamps",
         "probe.port",
         "web.listen",
     ];

@@ -159,8 +159,7 @@ fn a_field_that_is_refused_causes_no_second_error() {
 
 #[test]
 fn fields_and_sections_that_nobody_knows() {
-    let known = "it knows [node], [probe], [health], [[peer]] and [web]";
-    let auth = format!("5:2: auth: linkprobe VERSION does not know this section; {known}");
+    let known = "it knows [node], [probe], [health], [auth], [reflector], [[peer]] and [web]";
     let overlay = format!("5:2: overlay: linkprobe VERSION does not know this section; {known}");
     let peers = format!(
         "5:3: peers: linkprobe VERSION does not know this section; did you mean peer? {known}"
@@ -170,9 +169,9 @@ fn fields_and_sections_that_nobody_knows() {
             "[probe]\nintervall = '1s'\npayload = 5",
             &[
                 "6:1: probe.intervall: is not a field of this section; did you mean interval? \
-                 it has interval, timeout, flows, dscp, port",
+                 it has interval, timeout, flows, dscp, timestamps, port",
                 "7:1: probe.payload: is not a field of this section; \
-                 it has interval, timeout, flows, dscp, port",
+                 it has interval, timeout, flows, dscp, timestamps, port",
             ],
         ),
         (
@@ -180,10 +179,9 @@ fn fields_and_sections_that_nobody_knows() {
             &[
                 "5:1: peer.address: is missing; write address = \"192.0.2.1\"",
                 "8:1: peer.addres: is not a field of this section; did you mean address? \
-                 it has name, region, address, reflector",
+                 it has name, region, address, reflector, auth",
             ],
         ),
-        ("[auth]\nkeys = 'keys.toml'", &[&auth]),
         ("[overlay]", &[&overlay]),
         ("[[peers]]\nname = 'a'", &[&peers]),
     ]);
@@ -372,12 +370,12 @@ fn what_is_no_toml_has_a_place_and_its_field() {
 #[test]
 fn mistakes_in_several_sections_are_told_at_once() {
     check(&[(
-        "[probe]\nflows = 65\n[web]\nport = 1\n[auth]\n[health]\nwindow = 0",
+        "[probe]\nflows = 65\n[web]\nport = 1\n[oauth]\n[health]\nwindow = 0",
         &[
             "6:9: probe.flows: 65 is out of range; write a whole number from 1 to 64",
             "8:1: web.port: is not a field of this section; it has listen",
-            "9:2: auth: linkprobe VERSION does not know this section; \
-             it knows [node], [probe], [health], [[peer]] and [web]",
+            "9:2: oauth: linkprobe VERSION does not know this section; did you mean auth? \
+             it knows [node], [probe], [health], [auth], [reflector], [[peer]] and [web]",
             "11:10: health.window: 0 is out of range; write a whole number from 1 to 128",
         ],
     )]);
