@@ -280,7 +280,7 @@ impl Reflector {
             // RFC 8762, section 4.4: the HMAC is verified as early as possible.
             Mode::Authenticated => self.signer(request.payload, last_key).ok_or(Counter::Hmac)?,
         };
-        let sequence = self.sessions.enter(id, &self.settings, key, now);
+        let sequence = self.sessions.enter(id, key, now);
         Ok(Admitted { sequence, key })
     }
 

@@ -100,8 +100,8 @@ impl Sessions {
     }
 
     /// Takes a request in: notes its session, and returns the number of the reply.
-    pub(super) fn enter(&mut self, id: &Id, settings: &Settings, key: u8, now: Nanos) -> u32 {
-        self.promote(id, settings, now);
+    pub(super) fn enter(&mut self, id: &Id, key: u8, now: Nanos) -> u32 {
+        self.promote(id, now);
         let new = || Session { next_sequence: 0, key, since: now, last_at: now };
         let session = match self.lasting.get_mut(id) {
             Some(session) => session,
@@ -114,21 +114,17 @@ impl Sessions {
         sequence
     }
 
-    /// Moves a session to those that last, if it has lasted and there is room. One of our peers need
-    /// not wait.
-    fn promote(&mut self, id: &Id, settings: &Settings, now: Nanos) {
+    /// Moves a session to those that last, if it has lasted and there is room.
+    fn promote(&mut self, id: &Id, now: Nanos) {
         if self.lasting.contains_key(id) || self.lasting.len() >= self.capacity {
             return;
         }
-        let begun = self.newcomers.peek(id).copied();
-        let lasts = begun.is_some_and(|session| {
-            session.next_sequence >= LASTING_REQUESTS
-                && now.saturating_sub(session.since) >= LASTING
-        });
-        if lasts || settings.peers.contains_key(&id.source) {
-            let new = Session { next_sequence: 0, key: 0, since: now, last_at: now };
+        let Some(begun) = self.newcomers.peek(id).copied() else { return };
+        let lasts =
+            begun.next_sequence >= LASTING_REQUESTS && now.saturating_sub(begun.since) >= LASTING;
+        if lasts {
             self.newcomers.remove(id);
-            self.lasting.insert(*id, begun.unwrap_or(new));
+            self.lasting.insert(*id, begun);
         }
     }
 
