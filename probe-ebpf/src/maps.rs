@@ -291,7 +291,9 @@ pub struct Deferred {
     /// DSCP and ECN as received.
     pub traffic_class: u8,
     /// Fills up the word; always 0.
-    pub reserved: [u8; 5],
+    pub reserved: u8,
+    /// Index of the interface that it came by: what a link-local address belongs to.
+    pub interface: u32,
 }
 
 macro_rules! counters {

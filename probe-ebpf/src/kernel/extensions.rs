@@ -99,7 +99,8 @@ extern "C" fn linkprobe_defer(ctx: *mut xdp_md, arrival: *mut Arrival, visit: *m
             place.discard(0);
             return Err(Counter::NotDeferred);
         }
-        // SAFETY: as above; all of the header is written.
+        // SAFETY: as above; all of the header is written. The kernel gave the context for the time that
+        // the program runs.
         unsafe {
             (*entry).request = Deferred {
                 source: arrival.source,
@@ -111,7 +112,8 @@ extern "C" fn linkprobe_defer(ctx: *mut xdp_md, arrival: *mut Arrival, visit: *m
                 key: visit.key as u8,
                 ttl,
                 traffic_class,
-                reserved: [0; 5],
+                reserved: 0,
+                interface: (*ctx).ingress_ifindex,
             };
         }
         place.submit(0);
