@@ -35,7 +35,7 @@ use tokio::{
 
 use crate::{
     config::{Config, Host, PeerConfig},
-    datapath::clock,
+    datapath::{Datapath, clock},
     metrics::Snapshot,
     resolve, web,
 };
@@ -95,6 +95,14 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     server.await.context("the web server has panicked")?.context("the web server has failed")?;
     tokio::task::spawn_blocking(move || drop(judge)).await?;
     Ok(())
+}
+
+/// Lets the userspace reflector answer what the kernel's cannot. Where that is not to be had, the kernel
+/// answers all, and says of the TLVs that it does not know them.
+fn start_responder(datapath: &mut Datapath) {
+    if let Err(error) = datapath.start_responder() {
+        tracing::warn!(%error, "some TLVs will be answered as unrecognised");
+    }
 }
 
 /// What the threads of an agent share.

@@ -1,4 +1,5 @@
-//! `linkprobe reflect`: only a Session-Reflector. Once it is attached, the kernel does all the work.
+//! `linkprobe reflect`: only a Session-Reflector. Once it is attached, the kernel does all the work but
+//! that of a few TLVs.
 
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub async fn run(interfaces: &[String], port: u16) -> Result<()> {
         timestamps: probe_ebpf::ntp::Format::Ntp,
     })?;
     datapath.refresh_addresses()?;
+    super::start_responder(&mut datapath);
     for interface in interfaces {
         let attachment = datapath.attach(interface)?;
         tracing::info!(interface, xdp = %attachment.mode, port, "reflecting");
@@ -52,7 +54,8 @@ pub async fn run(interfaces: &[String], port: u16) -> Result<()> {
         }
     }
     for (counter, packets) in datapath.counters() {
-        if packets > 0 && matches!(counter.fate(), Fate::Reflected | Fate::Dropped) {
+        if packets > 0 && matches!(counter.fate(), Fate::Reflected | Fate::Deferred | Fate::Dropped)
+        {
             tracing::info!(packets, "{}", counter.label());
         }
     }

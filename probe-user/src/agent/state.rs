@@ -105,6 +105,7 @@ impl State {
             let egress = if attachment.tcx { "tcx" } else { "clsact" };
             tracing::info!(interface, xdp = %attachment.mode, egress, "attached");
         }
+        super::start_responder(&mut datapath);
         let attempts = Attempts::new(sessions + 1);
         let interval = nanos(probe.interval);
         let sender = Sender::start(sockets, interval, attempts.clone())

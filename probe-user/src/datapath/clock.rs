@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use probe_ebpf::{
+    maps::{Config, config_flag},
     ntp::{self, Format},
     tlv::synchronisation_source,
 };
 
+use super::memory::Array;
 use crate::verdict::Nanos;
 
 /// `CLOCK_MONOTONIC` in nanoseconds, as the kernel programs stamp with it.
@@ -82,6 +84,22 @@ impl Quality {
         } else {
             synchronisation_source::LOCAL
         }
+    }
+}
+
+/// The time as it stands in test packets, by the offset that the kernel programs reckon with.
+pub(super) struct Wire(Array<Config>);
+
+impl Wire {
+    pub(super) const fn new(config: Array<Config>) -> Self {
+        Self(config)
+    }
+
+    /// A monotonic time (RFC 8762, section 4.2.1).
+    pub(super) fn timestamp(&self, monotonic: Nanos) -> u64 {
+        let config = self.0.read(0);
+        let format = if config.flags & config_flag::PTP == 0 { Format::Ntp } else { Format::Ptp };
+        format.timestamp(monotonic.wrapping_add(config.realtime_offset))
     }
 }
 

@@ -1,4 +1,5 @@
-//! The memory-mapped arrays: what kernel and agent share without a system call.
+//! The arrays that whoever moves packets shares with the agent, without a system call: memory-mapped maps
+//! of the kernel.
 
 use std::{
     fs::File,
@@ -6,19 +7,59 @@ use std::{
     marker::PhantomData,
     mem::size_of,
     os::fd::AsFd as _,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use aya::{Ebpf, maps::Map};
 use memmap2::{MmapOptions, MmapRaw};
-use probe_ebpf::maps::{Session, Slot, SlotState};
+use probe_ebpf::{
+    hmac::Key,
+    maps::{Arrivals, Config, Counters, Session, Slot, SlotState, name},
+};
 
 use super::Error;
 use crate::{account, verdict::Nanos};
 
+/// All of them.
+pub(super) struct Memory {
+    pub(super) config: Array<Config>,
+    pub(super) sessions: Array<Session>,
+    pub(super) slots: Array<Slot>,
+    pub(super) arrivals: Array<Arrivals>,
+    pub(super) counters: Array<Counters>,
+    pub(super) keys: Array<Key>,
+}
+
+impl Memory {
+    /// Maps those of the kernel programs.
+    pub(super) fn open(ebpf: &mut Ebpf) -> Result<Self, Error> {
+        Ok(Self {
+            config: Array::open(ebpf, name::CONFIG)?,
+            sessions: Array::open(ebpf, name::SESSIONS)?,
+            slots: Array::open(ebpf, name::SLOTS)?,
+            arrivals: Array::open(ebpf, name::ARRIVALS)?,
+            counters: Array::open(ebpf, name::COUNTERS)?,
+            keys: Array::open(ebpf, name::KEYS)?,
+        })
+    }
+
+    /// What is remembered of one session, which has so many slots.
+    pub(super) const fn session(&self, ssid: u16, slots: u32) -> SessionMemory<'_> {
+        SessionMemory {
+            session: &self.sessions,
+            slots: &self.slots,
+            ssid: ssid as usize,
+            count: slots as usize,
+        }
+    }
+}
+
 /// A memory-mapped BPF array of `T`, which has no padding and for which all bits are valid.
 pub(super) struct Array<T> {
-    memory: MmapRaw,
+    memory: Arc<MmapRaw>,
     length: usize,
     elements: PhantomData<T>,
 }
@@ -30,17 +71,17 @@ pub(super) struct Array<T> {
 pub(super) unsafe trait Shared: Copy {}
 
 // SAFETY: all of them consist of integers only, and their sizes are asserted in `probe_ebpf::maps`.
-unsafe impl Shared for probe_ebpf::maps::Config {}
+unsafe impl Shared for Config {}
 // SAFETY: as above.
 unsafe impl Shared for Session {}
 // SAFETY: as above.
 unsafe impl Shared for Slot {}
 // SAFETY: as above.
-unsafe impl Shared for probe_ebpf::maps::Arrivals {}
+unsafe impl Shared for Arrivals {}
 // SAFETY: as above.
-unsafe impl Shared for probe_ebpf::maps::Counters {}
+unsafe impl Shared for Counters {}
 // SAFETY: as above.
-unsafe impl Shared for probe_ebpf::hmac::Key {}
+unsafe impl Shared for Key {}
 
 impl<T: Shared> Array<T> {
     /// Maps the array with this name.
@@ -58,7 +99,12 @@ impl<T: Shared> Array<T> {
             .len(length * size_of::<T>())
             .map_raw(&memory)
             .map_err(|source: io::Error| Error::Memory { map, source })?;
-        Ok(Self { memory, length, elements: PhantomData })
+        Ok(Self { memory: Arc::new(memory), length, elements: PhantomData })
+    }
+
+    /// The same array once more, for another thread.
+    pub(super) fn share(&self) -> Self {
+        Self { memory: Arc::clone(&self.memory), length: self.length, elements: PhantomData }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -117,16 +163,7 @@ pub struct SessionMemory<'a> {
     count: usize,
 }
 
-impl<'a> SessionMemory<'a> {
-    pub(super) const fn new(
-        session: &'a Array<Session>,
-        slots: &'a Array<Slot>,
-        ssid: u16,
-        count: u32,
-    ) -> Self {
-        Self { session, slots, ssid: ssid as usize, count: count as usize }
-    }
-
+impl SessionMemory<'_> {
     /// What its replies had to say, besides the slots.
     #[must_use]
     pub fn replies(&self) -> Replies {

@@ -1,0 +1,81 @@
+//! The BPF programs, loaded and attached.
+
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{SchedClassifier, Xdp},
+    util::nr_cpus,
+};
+use probe_ebpf::maps::{MAX_SESSIONS, name};
+
+use super::{
+    Error, Options,
+    attach::{self, Attachment},
+    deferred::Queue,
+    memory::Memory,
+    tables::Tables,
+};
+
+/// The kernel programs, as the build script made them.
+static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("LINKPROBE_OBJECTS"), "/linkprobe-bpf"));
+
+/// Programs and hash maps.
+pub(super) struct Kernel {
+    ebpf: Ebpf,
+    pub(super) tables: Tables,
+    attachments: Vec<Attachment>,
+}
+
+impl Kernel {
+    /// Loads the programs, attaches nothing, and maps the arrays.
+    pub(super) fn load(options: &Options) -> Result<(Self, Memory), Error> {
+        let sessions = (options.sessions + 1).min(MAX_SESSIONS);
+        let cpus = nr_cpus().map_or(1, |cpus| cpus as u32);
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(name::SESSIONS, sessions)
+            .map_max_entries(name::SLOTS, sessions * options.slots)
+            .map_max_entries(name::ARRIVALS, options.peers.max(1))
+            .map_max_entries(name::PEERS, options.peers.max(1))
+            .map_max_entries(name::TUPLES, sessions)
+            .map_max_entries(name::COUNTERS, cpus)
+            .load(OBJECT)?;
+        let memory = Memory::open(&mut ebpf)?;
+        attach::load(&mut ebpf)?;
+        let tables = Tables::open(&mut ebpf)?;
+        Ok((Self { ebpf, tables, attachments: Vec::new() }, memory))
+    }
+
+    pub(super) fn attach(&mut self, interface: &str) -> Result<&Attachment, Error> {
+        let attachment = attach::attach(&mut self.ebpf, interface)?;
+        self.attachments.push(attachment);
+        Ok(&self.attachments[self.attachments.len() - 1])
+    }
+
+    pub(super) fn reattach(&mut self) -> Vec<Result<String, Error>> {
+        let mut done = Vec::new();
+        for attachment in &mut self.attachments {
+            let Some(interface) = attachment.replaced() else { continue };
+            done.push(attach::attach(&mut self.ebpf, &interface).map(|new| {
+                *attachment = new;
+                interface
+            }));
+        }
+        done
+    }
+
+    pub(super) fn attachments(&self) -> &[Attachment] {
+        &self.attachments
+    }
+
+    pub(super) fn queue(&mut self) -> Result<Queue, Error> {
+        Queue::open(&mut self.ebpf)
+    }
+
+    pub(super) fn ingress(&mut self) -> Result<&mut Xdp, Error> {
+        attach::ingress(&mut self.ebpf)
+    }
+
+    pub(super) fn egress(&mut self) -> Result<&mut SchedClassifier, Error> {
+        attach::egress(&mut self.ebpf)
+    }
+}

@@ -1,0 +1,136 @@
+//! Datagrams with all that their IP headers say.
+//!
+//! - [`control`]: that part of it which goes beside the payload.
+
+mod control;
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd},
+};
+
+use probe_ebpf::{frame::Address, stamp::TTL};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use control::Control;
+
+/// The sockets at the Session-Reflector's port, for IPv4 and IPv6 as far as the host has them.
+pub(super) struct Ports {
+    v4: Option<Socket>,
+    v6: Option<Socket>,
+}
+
+/// A datagram that is to leave.
+pub(super) struct Departure<'a> {
+    pub(super) payload: &'a [u8],
+    /// Where to.
+    pub(super) destination: SocketAddr,
+    /// The address of ours that it comes from.
+    pub(super) source: Address,
+    /// DSCP and ECN.
+    pub(super) traffic_class: u8,
+}
+
+impl Ports {
+    /// Binds them, on all addresses of the host. They only send: what arrives is thrown away.
+    ///
+    /// # Errors
+    /// Where the port is taken or not to be had without privileges, or the host has no IP at all.
+    pub(super) fn open(port: u16) -> io::Result<Self> {
+        let v4 = open(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into())?;
+        let v6 = open(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into())?;
+        if v4.is_none() && v6.is_none() {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        Ok(Self { v4, v6 })
+    }
+
+    /// Sends a datagram, with the TTL or Hop Limit of test packets.
+    ///
+    /// # Errors
+    /// Those of `sendmsg(2)`. Where there is no room for it at once, it is not sent.
+    pub(super) fn send(&self, departure: &Departure<'_>) -> io::Result<()> {
+        let socket = if departure.destination.is_ipv4() { &self.v4 } else { &self.v6 };
+        let socket = socket.as_ref().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        send(socket.as_fd(), departure)
+    }
+}
+
+/// An address and a port in the form that sockets take. The interface counts for link-local addresses.
+pub(super) fn endpoint(address: Address, port: u16, interface: u32) -> SocketAddr {
+    match ip(address) {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            SocketAddrV6::new(ip, port, 0, interface).into()
+        }
+        ip => SocketAddr::new(ip, port),
+    }
+}
+
+fn ip(address: Address) -> IpAddr {
+    Ipv6Addr::from(address.octets()).to_canonical()
+}
+
+/// A socket that sends as STAMP wants it; `None` where the host lacks this version of IP.
+fn open(domain: Domain, address: SocketAddr) -> io::Result<Option<Socket>> {
+    let socket = match Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)) {
+        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => return Ok(None),
+        socket => socket?,
+    };
+    // RFC 8762, section 4.3.1.
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+        socket.set_unicast_hops_v6(u32::from(TTL))?;
+    } else {
+        socket.set_ttl_v4(u32::from(TTL))?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.set_recv_buffer_size(0)?;
+    match socket.bind(&address.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(None),
+        bound => bound.map(|()| Some(socket)),
+    }
+}
+
+fn send(socket: BorrowedFd<'_>, departure: &Departure<'_>) -> io::Result<()> {
+    let mut control = Control::new();
+    match ip(departure.source) {
+        IpAddr::V4(source) => {
+            let source = libc::in_addr { s_addr: source.to_bits().to_be() };
+            let any = libc::in_addr { s_addr: 0 };
+            // Interface 0: the routes decide by which one it leaves.
+            let from = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: any };
+            control.push(libc::IPPROTO_IP, libc::IP_PKTINFO, from);
+            control.push(libc::IPPROTO_IP, libc::IP_TOS, i32::from(departure.traffic_class));
+        }
+        IpAddr::V6(source) => {
+            let source = libc::in6_addr { s6_addr: source.octets() };
+            let from = libc::in6_pktinfo { ipi6_addr: source, ipi6_ifindex: 0 };
+            let class = i32::from(departure.traffic_class);
+            control.push(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, from);
+            control.push(libc::IPPROTO_IPV6, libc::IPV6_TCLASS, class);
+        }
+    }
+    let destination = SockAddr::from(departure.destination);
+    let mut part = libc::iovec {
+        // The kernel only reads what it is to send.
+        iov_base: departure.payload.as_ptr().cast_mut().cast(),
+        iov_len: departure.payload.len(),
+    };
+    // SAFETY: all zeros is an empty header.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = destination.as_ptr().cast_mut().cast();
+    message.msg_namelen = destination.len();
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr();
+    message.msg_controllen = control.len();
+    // SAFETY: the pointers of the header lead to what outlives the call, of the lengths beside them.
+    match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } {
+        sent if sent < 0 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
