@@ -59,6 +59,12 @@ impl Key {
         }
         tag
     }
+
+    /// Whether a tag is that of some octets, in a time that does not tell where the two differ.
+    #[must_use]
+    pub fn has_signed(&self, parts: &[&[u8]], tag: &[u8; TAG_LENGTH]) -> bool {
+        u128::from_ne_bytes(self.tag(parts)) ^ u128::from_ne_bytes(*tag) == 0
+    }
 }
 
 fn padded(secret: &[u8; BLOCK_LENGTH], padding: u8) -> State {

@@ -255,7 +255,7 @@ pub const ALLOWANCE: u64 = 1_000_000_000;
 
 /// A session of ours by what stands in the IP and UDP headers of its replies.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Tuple {
     /// The reflector's address.
     pub peer: Address,

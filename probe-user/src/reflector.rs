@@ -5,10 +5,10 @@
 //! those of the kernel program, in the same order, and what can be shared with it is: the packets and the
 //! TLVs of `probe_ebpf`. A test holds the two against each other.
 //!
-//! - [`sessions`]: for whom it works, and how much.
-//! - [`recent`]: a table in which the least recently used makes room.
-//! - [`extensions`]: the TLVs, and their HMAC.
-//! - [`location`], [`telemetry`], [`return_path`]: those of them that have a way of their own.
+//! - `sessions`: for whom it works, and how much.
+//! - `recent`: a table in which the least recently used makes room.
+//! - `extensions`: the TLVs, and their HMAC.
+//! - `location`, `telemetry`, `return_path`: those of them that have a way of their own.
 
 mod extensions;
 mod location;
@@ -289,7 +289,7 @@ impl Reflector {
     fn signer(&self, payload: &[u8], last: u8) -> Option<u8> {
         let (covered, rest) = payload.split_at_checked(HMAC_AT)?;
         let tag = rest.first_chunk()?;
-        let signs = |key: &Key| extensions::is_same(&key.tag(&[covered]), tag);
+        let signs = |key: &Key| key.has_signed(&[covered], tag);
         self.settings.keys_from(last).find(|(_, key)| signs(key)).map(|(index, _)| index)
     }
 

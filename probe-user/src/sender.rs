@@ -3,7 +3,7 @@
 //! One thread serves all flows. Each flow has its own phase and a little jitter on top, so that probes
 //! never leave in lock step; whatever is due at the same moment leaves in one `sendmmsg`. Userspace
 //! sends templates only: number and time are written by the TC program as the packet leaves, and a
-//! template that does not leave is not sent.
+//! template that does not leave is not sent. Without that program, [`sockets::Numbering`] does it.
 //!
 //! - [`schedule`]: which flow is due when.
 //! - [`sockets`]: one UDP port for each flow of a path.
@@ -46,8 +46,8 @@ pub struct Target {
     pub count: Option<u64>,
 }
 
-/// How many probes each session was to send, by SSID. What the kernel has not numbered of them was
-/// not sent.
+/// How many probes each session was to send, by SSID. What has got no number of them was not
+/// sent.
 #[derive(Clone, Debug)]
 pub struct Attempts(Arc<[AtomicU32]>);
 

@@ -46,13 +46,15 @@ pub enum Error {
     },
 }
 
-/// How the XDP program runs on an interface.
+/// How the datapath runs on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// In the driver, before the kernel allocates anything for the packet.
     Native,
     /// In the network stack: correct, but slower; the driver has no XDP, or not in this set-up.
     Generic,
+    /// Not at all: UDP sockets do the work.
+    Socket,
 }
 
 impl Mode {
@@ -62,6 +64,7 @@ impl Mode {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Socket => "socket",
         }
     }
 }
@@ -72,31 +75,42 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Both programs on one interface; they go when this is dropped.
+/// What is on one interface: both programs, which go when this is dropped.
 pub struct Attachment {
     /// The interface's name.
     pub interface: String,
     /// How XDP runs there.
     pub mode: Mode,
-    /// Whether the TC program is attached by TCX; else it is a filter of the clsact qdisc.
+    /// Whether the TC program is attached by TCX; else it is a filter of the clsact qdisc, if there is one.
     pub tcx: bool,
+    /// The interface's index and what holds the programs there; `None` where there are none.
+    links: Option<Links>,
+}
+
+struct Links {
     index: u32,
     _ingress: XdpLink,
     _egress: SchedClassifierLink,
 }
 
 impl Attachment {
+    /// What stands for sockets, which listen on all interfaces.
+    pub(super) fn of_sockets() -> Self {
+        Self { interface: "any".to_owned(), mode: Mode::Socket, tcx: false, links: None }
+    }
+
     /// Whether the interface that was attached to is no longer there.
     #[must_use]
     pub fn lost(&self) -> bool {
-        index_of(&self.interface).ok() != Some(self.index)
+        let is_lost = |links: &Links| index_of(&self.interface).ok() != Some(links.index);
+        self.links.as_ref().is_some_and(is_lost)
     }
 
     /// The interface's name, if the interface that has it now is not the one that was attached to.
     #[must_use]
     pub fn replaced(&self) -> Option<String> {
         let index = index_of(&self.interface).ok()?;
-        (index != self.index).then(|| self.interface.clone())
+        (index != self.links.as_ref()?.index).then(|| self.interface.clone())
     }
 }
 
@@ -160,9 +174,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, interface: &str) -> Result<Attachment, sup
         interface: interface.to_owned(),
         mode,
         tcx,
-        index,
-        _ingress: ingress_link,
-        _egress: egress_link,
+        links: Some(Links { index, _ingress: ingress_link, _egress: egress_link }),
     })
 }
 

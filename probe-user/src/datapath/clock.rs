@@ -8,7 +8,7 @@ use probe_ebpf::{
     tlv::synchronisation_source,
 };
 
-use super::memory::Array;
+use super::array::Array;
 use crate::verdict::Nanos;
 
 /// `CLOCK_MONOTONIC` in nanoseconds, as the kernel programs stamp with it.

@@ -50,6 +50,9 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The sockets that probes leave by cannot be received from.
+    #[error("cannot receive replies: {0}")]
+    Receive(io::Error),
     /// A thread cannot be started.
     #[error("cannot start the thread `{thread}`: {source}")]
     Thread {

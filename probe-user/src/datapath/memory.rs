@@ -1,26 +1,17 @@
-//! The arrays that whoever moves packets shares with the agent, without a system call: memory-mapped maps
-//! of the kernel.
+//! The arrays that whoever moves packets shares with the agent, without a system call.
 
 use std::{
-    fs::File,
-    io,
-    marker::PhantomData,
-    mem::size_of,
-    os::fd::AsFd as _,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    mem::offset_of,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
-use aya::{Ebpf, maps::Map};
-use memmap2::{MmapOptions, MmapRaw};
+use aya::Ebpf;
 use probe_ebpf::{
     hmac::Key,
-    maps::{Arrivals, Config, Counters, Session, Slot, SlotState, name},
+    maps::{Arrivals, Config, Counters, MAX_KEYS, MAX_SESSIONS, Session, Slot, SlotState, name},
 };
 
-use super::Error;
+use super::{Error, Options, array::Array};
 use crate::{account, verdict::Nanos};
 
 /// All of them.
@@ -46,6 +37,31 @@ impl Memory {
         })
     }
 
+    /// The same in plain memory, with counters for so many threads.
+    pub(super) fn anonymous(options: &Options, threads: usize) -> Result<Self, Error> {
+        let sessions = (options.sessions + 1).min(MAX_SESSIONS) as usize;
+        Ok(Self {
+            config: Array::anonymous(name::CONFIG, 1)?,
+            sessions: Array::anonymous(name::SESSIONS, sessions)?,
+            slots: Array::anonymous(name::SLOTS, sessions * options.slots as usize)?,
+            arrivals: Array::anonymous(name::ARRIVALS, options.peers.max(1) as usize)?,
+            counters: Array::anonymous(name::COUNTERS, threads)?,
+            keys: Array::anonymous(name::KEYS, MAX_KEYS as usize + 1)?,
+        })
+    }
+
+    /// The same arrays once more, for another thread.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            config: self.config.share(),
+            sessions: self.sessions.share(),
+            slots: self.slots.share(),
+            arrivals: self.arrivals.share(),
+            counters: self.counters.share(),
+            keys: self.keys.share(),
+        }
+    }
+
     /// What is remembered of one session, which has so many slots.
     pub(super) const fn session(&self, ssid: u16, slots: u32) -> SessionMemory<'_> {
         SessionMemory {
@@ -54,91 +70,6 @@ impl Memory {
             ssid: ssid as usize,
             count: slots as usize,
         }
-    }
-}
-
-/// A memory-mapped BPF array of `T`, which has no padding and for which all bits are valid.
-pub(super) struct Array<T> {
-    memory: Arc<MmapRaw>,
-    length: usize,
-    elements: PhantomData<T>,
-}
-
-/// A type that the kernel and the agent may share in memory.
-///
-/// # Safety
-/// `repr(C)`, a size that is a multiple of eight, and valid for every pattern of bits.
-pub(super) unsafe trait Shared: Copy {}
-
-// SAFETY: all of them consist of integers only, and their sizes are asserted in `probe_ebpf::maps`.
-unsafe impl Shared for Config {}
-// SAFETY: as above.
-unsafe impl Shared for Session {}
-// SAFETY: as above.
-unsafe impl Shared for Slot {}
-// SAFETY: as above.
-unsafe impl Shared for Arrivals {}
-// SAFETY: as above.
-unsafe impl Shared for Counters {}
-// SAFETY: as above.
-unsafe impl Shared for Key {}
-
-impl<T: Shared> Array<T> {
-    /// Maps the array with this name.
-    pub(super) fn open(ebpf: &mut Ebpf, map: &'static str) -> Result<Self, Error> {
-        let Some(Map::Array(data)) = ebpf.map_mut(map) else { return Err(Error::Missing(map)) };
-        let length =
-            data.info().map_err(|source| Error::Map { map, source })?.max_entries() as usize;
-        let memory = File::from(
-            data.fd()
-                .as_fd()
-                .try_clone_to_owned()
-                .map_err(|source| Error::Memory { map, source })?,
-        );
-        let memory = MmapOptions::new()
-            .len(length * size_of::<T>())
-            .map_raw(&memory)
-            .map_err(|source: io::Error| Error::Memory { map, source })?;
-        Ok(Self { memory: Arc::new(memory), length, elements: PhantomData })
-    }
-
-    /// The same array once more, for another thread.
-    pub(super) fn share(&self) -> Self {
-        Self { memory: Arc::clone(&self.memory), length: self.length, elements: PhantomData }
-    }
-
-    pub(super) const fn len(&self) -> usize {
-        self.length
-    }
-
-    /// A copy of an element. The kernel may be writing it: single fields are whole, more is not said.
-    pub(super) fn read(&self, index: usize) -> T {
-        // SAFETY: `at` gives a valid, aligned pointer, and every pattern of bits is a `T`.
-        unsafe { self.at(index).read_volatile() }
-    }
-
-    /// Changes an element.
-    pub(super) fn write(&mut self, index: usize, change: impl FnOnce(T) -> T) {
-        let element = self.at(index);
-        // SAFETY: as in `read`; `&mut self` keeps other writers of this process out.
-        unsafe { element.write_volatile(change(element.read_volatile())) };
-    }
-
-    /// Writes the field at an offset into an element, and leaves the others to the kernel. Panics where
-    /// the element has no room for it there.
-    pub(super) fn write_field<F: Copy>(&mut self, index: usize, offset: usize, value: F) {
-        assert!(
-            offset + size_of::<F>() <= size_of::<T>() && offset.is_multiple_of(align_of::<F>())
-        );
-        // SAFETY: `at` gives a valid pointer, aligned for all of `T`, and the field lies inside.
-        unsafe { self.at(index).byte_add(offset).cast::<F>().write_volatile(value) };
-    }
-
-    /// A pointer to an element; panics beyond the end, as a slice does.
-    fn at(&self, index: usize) -> *mut T {
-        assert!(index < self.length, "element {index} of {}", self.length);
-        // SAFETY: the mapping has `length` elements, and pages are aligned for all of them.
-        unsafe { self.memory.as_mut_ptr().cast::<T>().add(index) }
     }
 }
 
@@ -155,7 +86,7 @@ pub struct Replies {
     pub sender_ttl: u8,
 }
 
-/// What the kernel remembers of one session.
+/// What is remembered of one session.
 pub struct SessionMemory<'a> {
     session: &'a Array<Session>,
     slots: &'a Array<Slot>,
@@ -176,22 +107,18 @@ impl SessionMemory<'_> {
         }
     }
 
-    fn slot_at(&self, sequence: u32) -> *mut Slot {
-        self.slots.at(self.ssid * self.count + (sequence as usize & (self.count - 1)))
+    fn slot_at(&self, sequence: u32) -> usize {
+        self.ssid * self.count + (sequence as usize & (self.count - 1))
     }
 
     fn state(&self, sequence: u32) -> &AtomicU32 {
-        // SAFETY: the pointer is valid as long as the mapping, which `self` borrows, and `state` is
-        // aligned; the kernel writes it by atomic exchange.
-        unsafe { AtomicU32::from_ptr(&raw mut (*self.slot_at(sequence)).state) }
+        self.slots.atomic(self.slot_at(sequence), offset_of!(Slot, state))
     }
 }
 
 impl account::Memory for SessionMemory<'_> {
     fn sent(&self) -> u32 {
-        // SAFETY: a valid, aligned pointer into the mapping; the kernel counts atomically.
-        let sent = unsafe { AtomicU32::from_ptr(&raw mut (*self.session.at(self.ssid)).sent) };
-        sent.load(Ordering::Acquire)
+        self.session.atomic(self.ssid, offset_of!(Session, sent)).load(Ordering::Acquire)
     }
 
     fn answered(&self) -> u64 {
@@ -205,15 +132,11 @@ impl account::Memory for SessionMemory<'_> {
     fn slot(&self, sequence: u32) -> Slot {
         // The state is published last, so it is read first.
         let state = self.state(sequence).load(Ordering::Acquire);
-        // SAFETY: a valid, aligned pointer into the mapping; every pattern of bits is a slot.
-        let slot = unsafe { self.slot_at(sequence).read_volatile() };
-        Slot { state, ..slot }
+        Slot { state, ..self.slots.read(self.slot_at(sequence)) }
     }
 
     fn close(&self, sequence: u32) -> bool {
-        // SAFETY: as in `slot`.
-        let held = unsafe { (&raw const (*self.slot_at(sequence)).sequence).read_volatile() };
-        if held != sequence {
+        if self.slots.read(self.slot_at(sequence)).sequence != sequence {
             // A later probe has taken the slot; this one can no longer be answered.
             return true;
         }

@@ -4,7 +4,7 @@ use probe_ebpf::ntp::Format;
 
 use crate::prefix::Prefix;
 
-/// What the kernel programs are told when they are loaded.
+/// What is fixed from the start.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// How many sessions there is room for, SSID 0 not counted; at most 65,535.

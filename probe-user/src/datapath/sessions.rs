@@ -35,7 +35,7 @@ impl Datapath {
             self.memory.slots.write(slot, |_| Slot::default());
         }
         self.memory.sessions.write(usize::from(ssid), |session| Session { active: 1, ..session });
-        self.backend.tables.set_tuple(tuple(&session), u32::from(ssid))
+        self.backend.set_tuple(tuple(&session), ssid)
     }
 
     /// Signs a session's packets with another key from now on. It must be authenticated, and stay so.
@@ -58,7 +58,7 @@ impl Datapath {
     pub fn close_session(&mut self, ssid: u16) {
         let session = self.memory.sessions.read(usize::from(ssid));
         self.memory.sessions.write_field(usize::from(ssid), offset_of!(Session, active), 0_u32);
-        self.backend.tables.remove_tuple(tuple(&session), u32::from(ssid));
+        self.backend.remove_tuple(tuple(&session), ssid);
     }
 
     /// What the kernel remembers of a session.
@@ -69,7 +69,7 @@ impl Datapath {
 }
 
 /// What stands in the headers of a session's replies.
-const fn tuple(session: &Session) -> Tuple {
+pub(super) const fn tuple(session: &Session) -> Tuple {
     Tuple {
         peer: session.peer,
         peer_port: session.peer_port,

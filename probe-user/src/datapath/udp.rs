@@ -1,8 +1,10 @@
 //! Datagrams with all that their IP headers say.
 //!
-//! - [`control`]: that part of it which goes beside the payload.
+//! - `inbox`: sockets that receive.
+//! - `control`: what goes beside the payload.
 
 mod control;
+pub(super) mod inbox;
 
 use std::{
     io,
@@ -14,6 +16,8 @@ use probe_ebpf::{frame::Address, stamp::TTL};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use control::Control;
+
+use super::Error;
 
 /// The sockets at the Session-Reflector's port, for IPv4 and IPv6 as far as the host has them.
 pub(super) struct Ports {
@@ -36,14 +40,16 @@ impl Ports {
     /// Binds them, on all addresses of the host. They only send: what arrives is thrown away.
     ///
     /// # Errors
-    /// Where the port is taken or not to be had without privileges, or the host has no IP at all.
-    pub(super) fn open(port: u16) -> io::Result<Self> {
-        let v4 = open(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into())?;
-        let v6 = open(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into())?;
-        if v4.is_none() && v6.is_none() {
-            return Err(io::ErrorKind::AddrNotAvailable.into());
+    /// Those of [`bind`].
+    pub(super) fn open(port: u16) -> Result<Self, Error> {
+        let mut ports = Self { v4: None, v6: None };
+        for socket in bind(port)? {
+            let refused = |source| Error::Bind { port, source };
+            socket.set_recv_buffer_size(0).map_err(refused)?;
+            let is_ipv4 = socket.domain().map_err(refused)? == Domain::IPV4;
+            *(if is_ipv4 { &mut ports.v4 } else { &mut ports.v6 }) = Some(socket);
         }
-        Ok(Self { v4, v6 })
+        Ok(ports)
     }
 
     /// Sends a datagram, with the TTL or Hop Limit of test packets.
@@ -71,13 +77,35 @@ fn ip(address: Address) -> IpAddr {
     Ipv6Addr::from(address.octets()).to_canonical()
 }
 
-/// A socket that sends as STAMP wants it; `None` where the host lacks this version of IP.
-fn open(domain: Domain, address: SocketAddr) -> io::Result<Option<Socket>> {
+/// Sockets at a port of all addresses of the host, for IPv4 and IPv6 as far as it has them.
+///
+/// # Errors
+/// Where the port is taken or not to be had without privileges, or the host has no IP at all.
+pub(super) fn bind(port: u16) -> Result<Vec<Socket>, Error> {
+    let both = || -> io::Result<Vec<Socket>> {
+        let v4 = open((Ipv4Addr::UNSPECIFIED, port).into())?;
+        let v6 = open((Ipv6Addr::UNSPECIFIED, port).into())?;
+        let sockets: Vec<Socket> = v4.into_iter().chain(v6).collect();
+        if sockets.is_empty() {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        Ok(sockets)
+    };
+    both().map_err(|source| Error::Bind { port, source })
+}
+
+/// A socket that sends as STAMP wants it, bound to an address; `None` where the host lacks this version of
+/// IP. It never waits.
+///
+/// # Errors
+/// Those of `setsockopt(2)` and `bind(2)`.
+pub(crate) fn open(address: SocketAddr) -> io::Result<Option<Socket>> {
+    let domain = Domain::for_address(address);
     let socket = match Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)) {
         Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => return Ok(None),
         socket => socket?,
     };
-    // RFC 8762, section 4.3.1.
+    // RFC 8762, section 4.2.1.
     if domain == Domain::IPV6 {
         socket.set_only_v6(true)?;
         socket.set_unicast_hops_v6(u32::from(TTL))?;
@@ -85,14 +113,17 @@ fn open(domain: Domain, address: SocketAddr) -> io::Result<Option<Socket>> {
         socket.set_ttl_v4(u32::from(TTL))?;
     }
     socket.set_nonblocking(true)?;
-    socket.set_recv_buffer_size(0)?;
     match socket.bind(&address.into()) {
         Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(None),
         bound => bound.map(|()| Some(socket)),
     }
 }
 
-fn send(socket: BorrowedFd<'_>, departure: &Departure<'_>) -> io::Result<()> {
+/// Sends a datagram from a socket of the same version of IP.
+///
+/// # Errors
+/// Those of `sendmsg(2)`. Where there is no room for it at once, it is not sent.
+pub(super) fn send(socket: BorrowedFd<'_>, departure: &Departure<'_>) -> io::Result<()> {
     let mut control = Control::new();
     match ip(departure.source) {
         IpAddr::V4(source) => {
@@ -123,8 +154,7 @@ fn send(socket: BorrowedFd<'_>, departure: &Departure<'_>) -> io::Result<()> {
     message.msg_namelen = destination.len();
     message.msg_iov = &raw mut part;
     message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr();
-    message.msg_controllen = control.len();
+    control.lend(&mut message, false);
     // SAFETY: the pointers of the header lead to what outlives the call, of the lengths beside them.
     match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } {
         sent if sent < 0 => Err(io::Error::last_os_error()),

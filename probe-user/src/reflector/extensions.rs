@@ -120,18 +120,13 @@ fn integrity<'a>(payload: &[u8], context: &Context<'a>) -> Integrity<'a> {
         };
     };
     let Some(tag) = payload[at + HEADER_LENGTH..].first_chunk() else { return Integrity::Failed };
-    let is_signed = |key: &Key| is_same(&key.tag(&[&payload[..4], &payload[base..at]]), tag);
+    let is_signed = |key: &Key| key.has_signed(&[&payload[..4], &payload[base..at]], tag);
     let signer = match context.key {
         Some(key) => is_signed(key).then_some(key),
         // Unauthenticated mode: any key that we have.
         None => context.settings.keys.iter().flatten().find(|key| is_signed(key)),
     };
     signer.map_or(Integrity::Failed, |key| Integrity::Verified(at, key))
-}
-
-/// Whether two tags are the same, in a time that does not tell where they differ.
-pub(super) fn is_same(a: &[u8; TAG_LENGTH], b: &[u8; TAG_LENGTH]) -> bool {
-    u128::from_ne_bytes(*a) ^ u128::from_ne_bytes(*b) == 0
 }
 
 /// RFC 8972, section 4.8: nothing is processed, and every TLV is copied with the I flag.

@@ -4,14 +4,14 @@
 use std::{
     io,
     mem::zeroed,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr},
     os::fd::AsRawFd as _,
 };
 
-use probe_ebpf::stamp::TTL;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{SockAddr, Socket};
 
 use super::Target;
+use crate::datapath::udp;
 
 /// The ports are looked for from here on, in blocks: the same ones after every restart, so that flows
 /// keep their way through the fabric.
@@ -23,10 +23,22 @@ const BLOCKS: u16 = 64;
 /// Most packets that one system call takes.
 const BATCH: usize = 64;
 
+/// Who numbers, stamps and signs packets where no TC program does it as they leave.
+pub trait Numbering: Send {
+    /// Makes a test packet out of a target's template. Returns false where there is no such session: then
+    /// it is not sent.
+    fn number(&mut self, target: &Target, payload: &mut [u8]) -> bool;
+
+    /// Says whether the packet that was numbered last has left.
+    fn settle(&mut self, target: &Target, has_left: bool);
+}
+
 /// The sockets of all flows.
 pub struct Sockets {
     first_port: u16,
     flows: Vec<Pair>,
+    /// `None` where the kernel numbers.
+    numbering: Option<Box<dyn Numbering>>,
 }
 
 struct Pair {
@@ -49,7 +61,7 @@ impl Sockets {
             }
             match (0..flows).map(|flow| Pair::open(first_port + flow)).collect() {
                 Ok(flows) => {
-                    let sockets = Self { first_port, flows };
+                    let sockets = Self { first_port, flows, numbering: None };
                     sockets.set_dscp(dscp)?;
                     return Ok(sockets);
                 }
@@ -81,17 +93,42 @@ impl Sockets {
         Ok(())
     }
 
+    /// Has packets numbered before they leave, not as they do.
+    pub fn set_numbering(&mut self, numbering: Box<dyn Numbering>) {
+        self.numbering = Some(numbering);
+    }
+
+    /// The same sockets once more, to receive from, and the port of each.
+    ///
+    /// # Errors
+    /// Where the process has no descriptors left.
+    pub fn receivers(&self) -> io::Result<Vec<(u16, Socket)>> {
+        let sockets = |(port, pair): (u16, &Pair)| {
+            let both = [&pair.v4, &pair.v6].into_iter().flatten();
+            both.map(|socket| Ok((port, socket.try_clone()?))).collect::<Vec<_>>()
+        };
+        (self.first_port..).zip(&self.flows).flat_map(sockets).collect()
+    }
+
     /// Sends one probe to each target, and tells of each when it has been tried. What cannot be sent
-    /// (no route, interface down, no room in the queue) is left out: the kernel does not number it,
-    /// and that is where it shows.
-    pub(super) fn send(&self, targets: &[Target], mut attempted: impl FnMut(u16)) {
+    /// (no route, interface down, no room in the queue) is left out: it gets no number, and that is
+    /// where it shows.
+    pub(super) fn send(&mut self, targets: &[Target], mut attempted: impl FnMut(u16)) {
         for (flow, pair) in self.flows.iter().enumerate() {
             for (socket, v4) in [(&pair.v4, true), (&pair.v6, false)] {
-                let mut batch = Batch::default();
                 let mine = |target: &&Target| {
                     usize::from(target.flow) == flow && target.reflector.is_ipv4() == v4
                 };
-                for target in targets.iter().filter(mine) {
+                let mine = targets.iter().filter(mine);
+                if let Some(numbering) = &mut self.numbering {
+                    for target in mine {
+                        send_numbered(socket.as_ref(), target, numbering.as_mut());
+                        attempted(target.ssid);
+                    }
+                    continue;
+                }
+                let mut batch = Batch::default();
+                for target in mine {
                     batch.push(target);
                     if batch.targets.len() == BATCH {
                         batch.send(socket.as_ref(), &mut attempted);
@@ -103,35 +140,30 @@ impl Sockets {
     }
 }
 
+/// Numbers one packet and sends it. Not in a batch: the others' numbering and sending would count as part
+/// of its round trip.
+fn send_numbered(socket: Option<&Socket>, target: &Target, numbering: &mut dyn Numbering) {
+    let Some(socket) = socket else { return };
+    let mut payload = target.template.to_vec();
+    let destination = target.reflector.into();
+    if numbering.number(target, &mut payload) {
+        let sent = socket.send_to(&payload, &destination);
+        numbering.settle(target, sent.is_ok());
+    }
+}
+
 impl Pair {
     fn open(port: u16) -> io::Result<Self> {
-        let v4 = open(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into())?;
-        let v6 = open(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into())?;
+        let v4 = udp::open((Ipv4Addr::UNSPECIFIED, port).into())?;
+        let v6 = udp::open((Ipv6Addr::UNSPECIFIED, port).into())?;
+        // Nothing is ever read from them, as long as replies end in the XDP program.
+        for socket in v4.iter().chain(&v6) {
+            socket.set_recv_buffer_size(0)?;
+        }
         if v4.is_none() && v6.is_none() {
             return Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
         }
         Ok(Self { v4, v6 })
-    }
-}
-
-/// A socket that is set up for STAMP; `None` where the host lacks this version of IP.
-fn open(domain: Domain, address: SocketAddr) -> io::Result<Option<Socket>> {
-    let socket = match Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)) {
-        Err(error) if error.raw_os_error() == Some(libc::EAFNOSUPPORT) => return Ok(None),
-        socket => socket?,
-    };
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(true)?;
-        socket.set_unicast_hops_v6(u32::from(TTL))?;
-    } else {
-        socket.set_ttl_v4(u32::from(TTL))?;
-    }
-    socket.set_nonblocking(true)?;
-    // Nothing is ever read from it: replies end in the XDP program.
-    socket.set_recv_buffer_size(0)?;
-    match socket.bind(&address.into()) {
-        Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => Ok(None),
-        bound => bound.map(|()| Some(socket)),
     }
 }
 
