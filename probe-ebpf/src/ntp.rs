@@ -12,6 +12,9 @@ const UNIX_EPOCH_IN_NTP: u64 = 2_208_988_800;
 /// product of it and 999,999,999 is the largest that occurs, and fits 64 bits.
 const FRACTION_PER_NANO: u64 = 18_446_744_074;
 
+/// The S bit of an Error Estimate: the clock is synchronised (RFC 4656, section 4.1.2).
+const SYNCHRONISED_FLAG: u16 = 1 << 15;
+
 /// The Z bit of an Error Estimate: the timestamps beside it are in PTP format (RFC 8186, section 2.3).
 const PTP_FLAG: u16 = 1 << 14;
 
@@ -129,7 +132,19 @@ pub fn error_estimate(synchronised: bool, error_nanos: u64) -> u16 {
         scale += 1;
     }
     let multiplier = multiplier.clamp(1, 255) as u16;
-    (u16::from(synchronised) << 15) | (scale << 8) | multiplier
+    let synchronised = if synchronised { SYNCHRONISED_FLAG } else { 0 };
+    synchronised | (scale << 8) | multiplier
+}
+
+/// What an Error Estimate says: the error in nanoseconds, rounded up, or `None` where the clock is not
+/// synchronised or the estimate is not valid.
+#[must_use]
+pub fn synchronised_error(estimate: u16) -> Option<u64> {
+    let (scale, multiplier) = ((estimate >> 8) & 0x3f, estimate & 0xff);
+    let is_valid = estimate & SYNCHRONISED_FLAG != 0 && multiplier != 0;
+    // In units of 2^-32 s; below 2^101 as nanoseconds.
+    let nanos = (u128::from(multiplier) << scale) * u128::from(NANOS_PER_SECOND);
+    is_valid.then(|| u64::try_from(nanos.div_ceil(1 << 32)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -204,7 +219,12 @@ mod tests {
             let seconds = f64::from(multiplier) * 2f64.powi(i32::from(scale) - 32);
             assert!(seconds * 1e9 >= nanos as f64 * 0.999_999, "{nanos} ns as {seconds} s");
             assert!(seconds * 1e9 <= nanos as f64 * 1.01 + 1.0, "{nanos} ns as {seconds} s");
+            let read = synchronised_error(estimate).unwrap();
+            let expected = (seconds * 1e9).min(u64::MAX as f64).ceil();
+            assert!((read as f64 / expected - 1.0).abs() < 1e-9, "{read} ns for {seconds} s");
         }
         assert_eq!(error_estimate(false, 1) >> 15, 0);
+        assert_eq!(synchronised_error(error_estimate(false, 1)), None);
+        assert_eq!(synchronised_error(0x8000), None, "RFC 4656: a multiplier of zero is not valid");
     }
 }
