@@ -76,6 +76,7 @@ impl Attempts {
 
 enum Command {
     Targets(Vec<Target>),
+    Begin(Vec<Target>),
     Interval(Nanos),
     Dscp(u8),
 }
@@ -103,6 +104,11 @@ impl Sender {
     /// Sends to these from now on. Those that were targets before keep their pace.
     pub fn set_targets(&self, targets: Vec<Target>) {
         self.command(Command::Targets(targets));
+    }
+
+    /// Does the same, and sends the first probes at once: nobody waits to see an interval begin.
+    pub fn begin(&self, targets: Vec<Target>) {
+        self.command(Command::Begin(targets));
     }
 
     /// Sends at another interval from now on, in nanoseconds.
@@ -152,6 +158,10 @@ impl Loop {
             match self.received.recv_timeout(wait) {
                 Ok(Command::Targets(targets)) => {
                     self.schedule.set_targets(&targets, clock::monotonic());
+                }
+                Ok(Command::Begin(targets)) => {
+                    self.schedule.set_targets(&targets, clock::monotonic());
+                    self.schedule.hurry(clock::monotonic());
                 }
                 Ok(Command::Interval(interval)) => {
                     self.schedule.set_interval(interval, clock::monotonic());

@@ -65,6 +65,15 @@ impl Schedule {
         self.refill();
     }
 
+    /// The next probe of every flow is due now, and the others an interval apart from then on.
+    pub fn hurry(&mut self, now: Nanos) {
+        for flow in &mut self.flows {
+            flow.nominal = flow.nominal.min(now);
+        }
+        let at_once = |Reverse((due, flow)): Reverse<(Nanos, usize)>| Reverse((due.min(now), flow));
+        self.queue = self.queue.drain().map(at_once).collect();
+    }
+
     fn refill(&mut self) {
         let unfinished = |flow: &usize| self.flows[*flow].left != Some(0);
         let flows: Vec<usize> = (0..self.flows.len()).filter(unfinished).collect();
@@ -218,6 +227,18 @@ mod tests {
         let sent = |ssid| steps.iter().filter(|(_, due)| due.contains(&ssid)).count();
         assert_eq!(sent(1), 10);
         assert!(sent(2) > 100, "the other goes on: {}", sent(2));
+    }
+
+    #[test]
+    fn who_is_in_a_hurry_does_not_wait_for_an_interval_to_begin() {
+        let mut schedule = Schedule::new(30 * SECOND, 7);
+        schedule.set_targets(&targets(3), SECOND);
+        schedule.hurry(SECOND);
+        let mut due = Vec::new();
+        schedule.take_due(SECOND, &mut due);
+        assert_eq!(due.len(), 3);
+        let next = schedule.next_due().unwrap();
+        assert!((27 * SECOND..=35 * SECOND).contains(&next), "{next} ns");
     }
 
     #[test]
