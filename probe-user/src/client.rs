@@ -8,7 +8,7 @@ mod plugin;
 mod table;
 #[cfg(test)]
 mod tests;
-mod units;
+pub(crate) mod units;
 
 use std::io;
 use std::time::Duration;

@@ -34,6 +34,7 @@ pub use error::{ConfigError, Problem};
 pub use peer::{Host, PeerAddress, PeerConfig, ReflectorKind};
 pub use reflector::{DEFAULT_RATE, MAX_RATE, ReflectorConfig};
 pub use schema::schema;
+pub use value::code_point;
 
 /// The port that STAMP was given by IANA (RFC 8762, section 4.1).
 pub const STAMP_PORT: u16 = 862;

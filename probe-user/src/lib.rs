@@ -19,6 +19,7 @@
 //! - [`config`]: the file.
 //! - [`agent`]: a running agent.
 //! - [`client`]: the commands that ask a running agent.
+//! - [`ping`]: an ad-hoc session.
 
 pub mod account;
 pub mod agent;
@@ -28,6 +29,7 @@ pub mod datapath;
 pub mod health;
 pub mod keys;
 pub mod metrics;
+pub mod ping;
 pub mod prefix;
 pub mod reflector;
 pub mod report;

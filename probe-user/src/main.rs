@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use probe_user::{agent, client, config::Config};
+use probe_user::{agent, client, config::Config, ping};
 use tracing_subscriber::EnvFilter;
 
 /// Watches the links between data centers from inside the kernel, and says per direction whether each
@@ -57,6 +57,9 @@ enum Command {
         #[arg(long, default_value_t = 862, value_parser = clap::value_parser!(u16).range(1..))]
         port: u16,
     },
+    /// Probe a Session-Reflector (RFC 8762) and say what came back: exit code 0 if anything did, 1 if
+    /// nothing, 2 if it could not be tried
+    Ping(Box<ping::Arguments>),
     /// Show the paths of a running agent
     Status {
         #[command(flatten)]
@@ -140,6 +143,7 @@ fn execute(command: Command) -> Result<ExitCode> {
         Command::Reflect { interfaces, port } => {
             block_on(agent::reflect::run(&interfaces, port))?;
         }
+        Command::Ping(arguments) => return Ok(ping(&arguments)),
         Command::Status { agent, json } => {
             let paths = client::fetch_paths(&agent.url)?;
             let text = if json {
@@ -167,7 +171,19 @@ fn execute(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+/// As `ping` does, 1 says that there was no answer, and 2 that something is wrong.
+fn ping(arguments: &ping::Arguments) -> ExitCode {
+    match block_on(ping::run(arguments)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("linkprobe: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

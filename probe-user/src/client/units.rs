@@ -1,7 +1,7 @@
 //! Numbers as people read them.
 
 /// A share as a percentage. What is not nothing never reads as `0 %`, nor what is not all as `100 %`.
-pub(super) fn percent(ratio: f64) -> String {
+pub(crate) fn percent(ratio: f64) -> String {
     let percent = ratio * 100.0;
     if percent <= 0.0 {
         "0 %".to_owned()
@@ -36,7 +36,7 @@ pub(super) fn span(seconds: f64) -> String {
 }
 
 /// A round-trip time, given in microseconds, with three digits.
-pub(super) fn round_trip(microseconds: f64) -> String {
+pub(crate) fn round_trip(microseconds: f64) -> String {
     let (value, unit) = if microseconds < 999.5 {
         (microseconds, "µs")
     } else if microseconds < 999_500.0 {

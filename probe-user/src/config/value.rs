@@ -164,12 +164,17 @@ const CODE_POINTS: &[(&str, u8)] = &[
     ("cs7", 56),
 ];
 
+/// The number of a differentiated services code point, by its name: "ef".
+#[must_use]
+pub fn code_point(name: &str) -> Option<u8> {
+    let is_it = |(known, number): &(&str, u8)| known.eq_ignore_ascii_case(name).then_some(*number);
+    CODE_POINTS.iter().find_map(is_it)
+}
+
 /// A differentiated services code point: a number or a name.
 pub(super) fn dscp(value: &DeValue<'_>) -> Result<u8, String> {
     let number = match value {
-        DeValue::String(text) => CODE_POINTS
-            .iter()
-            .find_map(|(name, number)| name.eq_ignore_ascii_case(text).then_some(*number)),
+        DeValue::String(text) => code_point(text),
         other => integer(other, 0..=63).ok(),
     };
     number.ok_or_else(|| {
