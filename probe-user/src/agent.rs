@@ -7,7 +7,9 @@
 //! - [`state`]: what is shared, and what a tick does.
 //! - [`report`]: what the outside is told of it.
 //! - [`reflect`]: the agent without senders.
+//! - `datapath`: which one it gets.
 
+mod datapath;
 pub mod reflect;
 pub mod report;
 pub mod state;

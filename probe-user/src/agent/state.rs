@@ -79,13 +79,13 @@ impl Path {
 }
 
 impl State {
-    /// Opens the sockets, loads and attaches the programs, and starts to probe.
+    /// Opens the sockets and the datapath, and starts to probe.
     ///
     /// # Errors
     /// Where the kernel refuses; the message says what.
     pub fn start(config: Config) -> Result<Self> {
         let probe = &config.probe;
-        let sockets = Sockets::open(probe.flows, probe.dscp, probe.port)
+        let mut sockets = Sockets::open(probe.flows, probe.dscp, probe.port)
             .with_context(|| format!("cannot open {} UDP ports to send from", probe.flows))?;
         let slots = slots(&config);
         let sessions = sessions(&config, slots)?;
@@ -98,14 +98,8 @@ impl State {
             source_ports: probe.flows,
             timestamps: probe_ebpf::ntp::Format::Ntp,
         };
-        let mut datapath = Datapath::load(options)?;
-        datapath.refresh_addresses()?;
-        for interface in &config.node.interfaces {
-            let attachment = datapath.attach(interface)?;
-            let egress = if attachment.tcx { "tcx" } else { "clsact" };
-            tracing::info!(interface, xdp = %attachment.mode, egress, "attached");
-        }
-        super::start_responder(&mut datapath);
+        let prepare = |datapath: &mut Datapath| datapath.refresh_addresses().map(|_| ());
+        let datapath = super::datapath::open(&config.node, options, &mut sockets, prepare)?;
         let attempts = Attempts::new(sessions + 1);
         let interval = nanos(probe.interval);
         let sender = Sender::start(sockets, interval, attempts.clone())
