@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket},
     process::Command,
     thread,
     time::Duration,
@@ -15,7 +15,7 @@ use probe_ebpf::{
     stamp::{self, LENGTH, Mode, Reply, Request},
     tlv::{HEADER_LENGTH, SOFTWARE_LOCAL, flag, kind},
 };
-use probe_user::datapath::clock;
+use probe_user::datapath::{addresses, clock};
 use socket2::SockRef;
 use tests::agents::{PATIENCE, eventually};
 
@@ -169,5 +169,29 @@ fn where_the_port_is_taken_the_kernel_answers_alone() -> Result<()> {
     let answer = || Sender::new(a.ipv4().into(), b.ipv4().into())?.ask();
     let (_, flags, telemetry) = a.namespace().run(answer)??;
     assert_eq!((flags, telemetry), (flag::UNRECOGNISED, [0; TELEMETRY]));
+    Ok(())
+}
+
+/// A link-local address belongs to an interface, and the kernel says which one.
+#[test]
+fn a_neighbour_is_answered_at_its_link_local_address() -> Result<()> {
+    let lab = Lab::builder().sites(&["a", "b"]).build()?;
+    let site = lab.site("b")?;
+    let link_local = || -> Result<Ipv6Addr> {
+        let all = addresses::local()?;
+        let addresses = all.iter().map(|address| Ipv6Addr::from(address.octets()));
+        addresses.into_iter().find(Ipv6Addr::is_unicast_link_local).context("no such address")
+    };
+    let reflector = site.namespace().run(link_local)??;
+    let _process = reflect(&lab)?;
+    let (reply, flags, _) = lab.wan().run(|| {
+        // SAFETY: the name ends with a zero byte.
+        let interface = unsafe { libc::if_nametoindex(c"to-b".as_ptr()) };
+        let socket = UdpSocket::bind("[::]:0")?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.connect(SocketAddrV6::new(reflector, stamp::PORT, 0, interface))?;
+        Sender { socket, sequence: 0 }.ask()
+    })??;
+    assert_eq!((reply.sequence, reply.ssid, flags), (0, 99, 0));
     Ok(())
 }

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     account::Memory as _,
     datapath::{Datapath, SessionKeys, backend::Backend},
+    reflector::Settings,
     sender::{Target, sockets::Numbering as _, template::Template},
     verdict::MILLISECOND,
 };
@@ -264,5 +265,43 @@ fn tlvs_are_filled_in_and_signed() {
         let covered = &covered[..128];
         let tag: &[u8; 16] = tag.try_into().unwrap();
         assert!(Key::new(b"first").has_signed(&[&request[..4], &covered[112..]], tag));
+    }
+}
+
+/// RFC 8972, section 4.8: what we sign, a reflector believes, and answers; what it signs is right.
+#[test]
+fn a_reflector_believes_our_tlvs() {
+    let tlvs = [0x80, kind::FOLLOW_UP_TELEMETRY, 0, 16].into_iter().chain([0; 16]);
+    let tlvs: Vec<u8> = tlvs.chain([0x80, kind::CLASS_OF_SERVICE, 0, 4, 0xb8, 0, 0, 0]).collect();
+    let mut bench = Bench::new(SessionKeys { key: 1, previous: 0 }, Format::Ntp, &tlvs);
+    let key = Key::new(b"first");
+    let mut keys = [None; MAX_KEYS as usize];
+    keys[0] = Some(key);
+    let settings = Settings { authenticated_only: true, keys, ..Settings::default() };
+    let mut reflector = Reflector::new(settings);
+    for number in 0..2 {
+        let payload = bench.send();
+        let request = crate::reflector::Request {
+            payload: &payload,
+            source: Address::v4([198, 51, 100, 1]),
+            source_port: PORT,
+            destination: Address::v4([192, 0, 2, 1]),
+            destination_port: 862,
+            ttl: 255,
+            traffic_class: 0,
+            receive_timestamp: Request::read(&payload[..], 0, Mode::Authenticated)
+                .unwrap()
+                .timestamp,
+            admitted: None,
+        };
+        let timestamp = request.receive_timestamp + 1;
+        let answer = reflector.reflect(request, 0, || timestamp).unwrap();
+        let flags = [112, 132, 140].map(|at| answer.payload[at]);
+        assert_eq!((flags, answer.traffic_class), ([0; 3], 0xb8), "nothing is wrong with them");
+        let tag = answer.payload[144..].first_chunk().unwrap();
+        assert!(key.has_signed(&[&answer.payload[..4], &answer.payload[112..140]], tag));
+        let at = bench.slot(number).sent_at + MILLISECOND;
+        assert_eq!(bench.receive(&answer.payload, FROM_PEER, at), Counter::Accepted);
+        assert_eq!(bench.slot(number).reflector_sequence, number);
     }
 }
