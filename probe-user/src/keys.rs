@@ -267,7 +267,7 @@ pub fn generate(id: &str) -> Result<Zeroizing<String>, String> {
     let mut secret = Zeroizing::new([0; SECRET]);
     getrandom::fill(&mut *secret).map_err(|error| format!("no random octets: {error}"))?;
     let mut digits = Zeroizing::new([0; 2 * SECRET]);
-    hex::encode_to_slice(&*secret, &mut *digits).expect("the lengths fit");
+    hex::encode_to_slice(secret.as_slice(), &mut *digits).expect("the lengths fit");
     let digits = std::str::from_utf8(&*digits).expect("hexadecimal digits are text");
     Ok(Zeroizing::new(format!("{id} {digits}")))
 }

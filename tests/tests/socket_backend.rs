@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Agent, Lab, Loss, Mesh};
+use lab::{Agent, Lab, Loss, Mesh, Signal};
 use probe_user::verdict::State;
 use tempfile::TempDir;
 use tests::agents::{eventually, lost, path, since};
@@ -137,6 +137,32 @@ fn sockets_measure_the_delay() -> Result<()> {
         let rtt = path(agent)?.rtt_us.expect("round trips were measured");
         assert!((19_000.0..60_000.0).contains(&rtt.p50), "15 ms and 5 ms are {} us", rtt.p50);
     }
+    Ok(())
+}
+
+/// What waits in the sockets of an agent that stands still is not lost. (Its peer's probes are: who stands
+/// still does not reflect.)
+#[test]
+fn a_stopped_agent_takes_no_reply_that_waits_for_lost() -> Result<()> {
+    let (lab, [a, _b]) = pair(&Mesh::default(), ["socket", "xdp"])?;
+    // There always are some on their way.
+    lab.delay("a", "b", Duration::from_millis(150))?;
+    lab.delay("b", "a", Duration::from_millis(150))?;
+    thread::sleep(SETTLED);
+    // The sudden delay looks like loss at first.
+    eventually("a is healthy again", || Ok(path(&a)?.state == State::Healthy))?;
+    let before = path(&a)?;
+    for _ in 0..3 {
+        a.process().signal(Signal::Stop);
+        thread::sleep(Duration::from_secs(2));
+        a.process().signal(Signal::Continue);
+        thread::sleep(Duration::from_secs(1));
+    }
+    let seen = since(&before.probes, &a)?;
+    assert_eq!((lost(&seen), seen.late), (0, 0), "{seen:?}");
+    assert!(seen.answered > 60, "{seen:?}");
+    let after = path(&a)?;
+    assert_eq!(after.forward.transitions.unhealthy, before.forward.transitions.unhealthy);
     Ok(())
 }
 

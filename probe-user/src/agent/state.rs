@@ -139,6 +139,7 @@ impl State {
 
     /// Judges all paths.
     pub fn tick(&mut self, now: Nanos) {
+        self.datapath.catch_up();
         for peer in &mut self.peers {
             let Some(path) = &mut peer.path else { continue };
             let name = peer.config.name.as_str();

@@ -26,6 +26,14 @@ impl Backend {
         }
     }
 
+    pub(super) fn catch_up(&self) {
+        match self {
+            // There is nothing between the wire and the slots.
+            Self::Kernel(_) => {}
+            Self::Socket(socket) => socket.catch_up(),
+        }
+    }
+
     pub(super) fn reattach(&mut self) -> Vec<Result<String, Error>> {
         match self {
             Self::Kernel(kernel) => kernel.reattach(),

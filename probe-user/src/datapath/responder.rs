@@ -2,7 +2,7 @@
 //! reflector.
 
 use std::{
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, AsRawFd as _, RawFd},
     sync::{Arc, Mutex},
 };
 
@@ -52,8 +52,8 @@ struct Answering {
 }
 
 impl Work for Answering {
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.queue.as_fd()]
+    fn descriptors(&self) -> Vec<RawFd> {
+        vec![self.queue.as_fd().as_raw_fd()]
     }
 
     fn work(&mut self, _: usize) {

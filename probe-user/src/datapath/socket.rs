@@ -28,7 +28,7 @@ use super::{Error, Options, attach::Attachment, clock, lock, memory::Memory, udp
 use crate::{reflector::Reflector, sender::sockets::Sockets, verdict::Nanos};
 use numbering::Numbers;
 use reflection::Reflection;
-use replies::Replies;
+use replies::{Replies, Shared};
 use udp::inbox::Inbox;
 
 /// The threads that count. Each has counters of its own.
@@ -55,9 +55,9 @@ pub(super) struct Tables {
 pub(super) struct Socket {
     tables: Arc<Mutex<Tables>>,
     reflector: Arc<Mutex<Reflector>>,
-    /// What the threads will do, until they do it.
+    /// What the thread will do, until it does it.
     reflection: Option<Reflection>,
-    replies: Option<Replies>,
+    replies: Option<Arc<Mutex<Replies>>>,
     /// They end when this is dropped.
     workers: Vec<Worker>,
     attachment: Option<Attachment>,
@@ -90,7 +90,8 @@ impl Socket {
             Some(sockets) => {
                 sockets.set_numbering(Box::new(Numbers::new(memory.share())));
                 let inboxes = receiving(sockets).map_err(Error::Receive)?;
-                Some(Replies::new(inboxes, Arc::clone(&tables), memory.share()))
+                let replies = Replies::new(inboxes, Arc::clone(&tables), memory.share());
+                Some(Arc::new(Mutex::new(replies)))
             }
         };
         let workers = Vec::new();
@@ -103,16 +104,25 @@ impl Socket {
     /// # Errors
     /// Where the system gives no thread.
     pub(super) fn start(&mut self) -> Result<&Attachment, Error> {
-        let start = |thread, worker: io::Result<Worker>| {
-            worker.map_err(|source| Error::Thread { thread, source })
-        };
-        if let Some(work) = self.reflection.take() {
-            self.workers.push(start("reflector", Worker::start("reflector", work))?);
-        }
-        if let Some(work) = self.replies.take() {
-            self.workers.push(start("replies", Worker::start("replies", work))?);
+        if self.attachment.is_none() {
+            let start = |thread, worker: io::Result<Worker>| {
+                worker.map_err(|source| Error::Thread { thread, source })
+            };
+            if let Some(work) = self.reflection.take() {
+                self.workers.push(start("reflector", Worker::start("reflector", work))?);
+            }
+            if let Some(replies) = &self.replies {
+                let work = Shared(Arc::clone(replies));
+                self.workers.push(start("replies", Worker::start("replies", work))?);
+            }
         }
         Ok(self.attachment.get_or_insert_with(Attachment::of_sockets))
+    }
+
+    pub(super) fn catch_up(&self) {
+        if let Some(replies) = &self.replies {
+            lock(replies).catch_up();
+        }
     }
 
     pub(super) fn attachments(&self) -> &[Attachment] {

@@ -1,15 +1,19 @@
 //! Threads that wait for file descriptors, and end when nobody wants them any more.
 
 use std::{
+    ffi::c_int,
     io,
-    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
     thread,
 };
 
+/// For [`readable`].
+const FOR_EVER: c_int = -1;
+
 /// What such a thread does.
 pub(super) trait Work: Send + 'static {
-    /// What it waits for to become readable: always the same, in the same order.
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>>;
+    /// What it waits for to become readable. They stay open as long as this is there.
+    fn descriptors(&self) -> Vec<RawFd>;
 
     /// Does what there is to do at the descriptor with this index. What is left over makes it readable
     /// again: it is better to come back here than to stay for long.
@@ -55,27 +59,31 @@ impl Drop for Worker {
 }
 
 fn run(stop: &OwnedFd, work: &mut impl Work) {
-    let awaited = |descriptor: BorrowedFd<'_>| libc::pollfd {
-        fd: descriptor.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let mut polled = vec![awaited(stop.as_fd())];
-    polled.extend(work.descriptors().into_iter().map(awaited));
+    let mut all = vec![stop.as_raw_fd()];
+    all.extend(work.descriptors());
     loop {
-        // SAFETY: the pointer leads to as many elements; `stop` and `work` keep their descriptors open.
-        let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, -1) };
-        if ready < 0 {
-            // Interrupted by a signal; nothing else can happen to a list of open descriptors.
-            continue;
-        }
-        if polled[0].revents != 0 {
-            return;
-        }
-        for (index, _) in (0..).zip(&polled[1..]).filter(|(_, one)| one.revents != 0) {
-            work.work(index);
+        for ready in readable(&all, FOR_EVER) {
+            match ready.checked_sub(1) {
+                None => return,
+                Some(index) => work.work(index),
+            }
         }
     }
+}
+
+/// Waits until one of these descriptors is readable, for at most some milliseconds, and returns the indexes
+/// of those that are, in their order.
+pub(super) fn readable(descriptors: &[RawFd], wait: c_int) -> Vec<usize> {
+    let awaited = |fd: &RawFd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 };
+    let mut polled: Vec<_> = descriptors.iter().map(awaited).collect();
+    // SAFETY: the pointer leads to as many elements.
+    let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, wait) };
+    if ready <= 0 {
+        // Nothing, or a signal; nothing else can happen to a list of open descriptors.
+        return Vec::new();
+    }
+    let is_ready = |(_, one): &(usize, libc::pollfd)| one.revents != 0;
+    polled.into_iter().enumerate().filter(is_ready).map(|(index, _)| index).collect()
 }
 
 #[cfg(test)]
@@ -87,8 +95,8 @@ mod tests {
     struct Reader(Vec<UnixStream>, mpsc::Sender<(usize, u8)>);
 
     impl Work for Reader {
-        fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-            self.0.iter().map(AsFd::as_fd).collect()
+        fn descriptors(&self) -> Vec<RawFd> {
+            self.0.iter().map(std::os::fd::AsRawFd::as_raw_fd).collect()
         }
 
         fn work(&mut self, index: usize) {

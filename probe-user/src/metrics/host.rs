@@ -40,7 +40,7 @@ const fn reflector_action(counter: Counter) -> Option<&'static str> {
     }
 }
 
-/// Packets that were meant for us and refused by the XDP program, by reason; every reason is there
+/// Packets that were meant for us and refused, by reason; every reason is there
 /// from the start.
 pub(super) fn dropped_packets(counters: &[(Counter, u64)]) -> MetricFamily {
     let sum = |reason: Counter| {
@@ -49,20 +49,20 @@ pub(super) fn dropped_packets(counters: &[(Counter, u64)]) -> MetricFamily {
     let reasons = Counter::ALL.iter().filter(|reason| reason.fate() == Fate::Dropped);
     family(
         "linkprobe_dropped_packets_total",
-        "Test packets that the XDP program refused, by reason",
+        "Test packets that were refused, by reason",
         MetricType::COUNTER,
         reasons.map(|reason| counter(&[("reason", reason.label())], sum(*reason))),
     )
 }
 
-/// How the XDP program is attached to each interface; always 1.
+/// What moves the probes of each interface; always 1.
 pub(super) fn datapath_info(interfaces: &[Interface]) -> MetricFamily {
     let sample = |interface: &Interface| {
         gauge(&[("interface", interface.name.as_str()), ("mode", interface.mode.as_str())], 1.0)
     };
     family(
         "linkprobe_datapath_info",
-        "How the XDP program is attached to an interface: native or generic",
+        "What moves the probes of an interface: XDP (native or generic), or sockets",
         MetricType::GAUGE,
         interfaces.iter().map(sample),
     )

@@ -171,6 +171,7 @@ impl Session {
     /// Reads the slots. To be called so often that none is taken again in between.
     pub(super) fn tick(&mut self, now: Nanos) {
         let attempts = u64::from(self.attempts.of(SSID));
+        self.datapath.catch_up();
         let memory = self.datapath.session(SSID);
         // That the path is silent changes nothing here: no verdict waits for its probes.
         self.flow.judge(&memory, &self.rules, now, None, &mut |_| {});

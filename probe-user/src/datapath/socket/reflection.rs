@@ -2,7 +2,7 @@
 
 use std::{
     mem::offset_of,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd},
     sync::{Arc, Mutex},
 };
 
@@ -49,8 +49,8 @@ impl Reflection {
 }
 
 impl Work for Reflection {
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.inboxes.iter().map(|inbox| inbox.as_fd()).collect()
+    fn descriptors(&self) -> Vec<RawFd> {
+        self.inboxes.iter().map(|inbox| inbox.as_fd().as_raw_fd()).collect()
     }
 
     fn work(&mut self, index: usize) {

@@ -2,7 +2,7 @@
 
 use std::{
     mem::offset_of,
-    os::fd::{AsFd as _, BorrowedFd},
+    os::fd::{AsFd as _, AsRawFd as _, RawFd},
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
@@ -20,10 +20,13 @@ use crate::{
         memory::Memory,
         sessions::tuple,
         udp::inbox::{Batch, Inbox, Received},
-        worker::Work,
+        worker::{Work, readable},
     },
     verdict::Nanos,
 };
+
+/// Batches of datagrams that are taken in of one socket at once, at the most: more than fit its buffer.
+const MOST_BATCHES: usize = 64;
 
 /// What the thread works with.
 pub(super) struct Replies {
@@ -45,18 +48,46 @@ impl Replies {
     }
 }
 
-impl Work for Replies {
-    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        self.inboxes.iter().map(|(_, inbox)| inbox.as_fd()).collect()
+impl Replies {
+    fn descriptors(&self) -> Vec<RawFd> {
+        self.inboxes.iter().map(|(_, inbox)| inbox.as_fd().as_raw_fd()).collect()
     }
 
-    fn work(&mut self, index: usize) {
+    /// Takes in what has come to a socket, as far as there is room, and says how many datagrams.
+    fn take_in(&mut self, index: usize) -> usize {
         let (port, inbox) = &mut self.inboxes[index];
-        for index in 0..inbox.receive(&mut self.batch) {
+        let count = inbox.receive(&mut self.batch);
+        for index in 0..count {
             if let Some(received) = self.batch.get(index) {
                 self.ledger.take(&Arrival::new(&received, *port));
             }
         }
+        count
+    }
+
+    /// Takes in all that has come so far.
+    pub(super) fn catch_up(&mut self) {
+        for index in readable(&self.descriptors(), 0) {
+            // What comes meanwhile may wait: whoever asks must not be held up by a flood.
+            for _ in 0..MOST_BATCHES {
+                if self.take_in(index) == 0 {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The thread that takes replies in shares them with those who cannot wait for it.
+pub(super) struct Shared(pub(super) Arc<Mutex<Replies>>);
+
+impl Work for Shared {
+    fn descriptors(&self) -> Vec<RawFd> {
+        lock(&self.0).descriptors()
+    }
+
+    fn work(&mut self, index: usize) {
+        lock(&self.0).take_in(index);
     }
 }
 
