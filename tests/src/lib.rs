@@ -5,6 +5,7 @@
 //! - [`flood`]: a million packets that nobody asked for.
 //! - [`golden`]: packets in hex, from an independent encoder.
 //! - [`kernel`]: the programs, run on one packet at a time.
+//! - [`ping`]: `linkprobe ping`, and reflectors for it.
 //! - [`random`]: numbers that look random.
 
 pub mod agents;
@@ -12,4 +13,5 @@ pub mod encapsulation;
 pub mod flood;
 pub mod golden;
 pub mod kernel;
+pub mod ping;
 pub mod random;
