@@ -63,6 +63,40 @@ impl From<Output> for Ping {
     }
 }
 
+/// A lab of two sites, "a" and "b".
+///
+/// # Errors
+/// Where it cannot be built.
+pub fn two_sites() -> Result<Lab> {
+    Lab::builder().sites(&["a", "b"]).build()
+}
+
+/// A count in the document; panics where it has none, as a test does.
+#[must_use]
+#[track_caller]
+pub fn count(document: &Value, key: &str) -> u64 {
+    document[key].as_u64().unwrap_or_else(|| panic!("no {key} in {document}"))
+}
+
+/// Panics unless all probes of the document were answered.
+#[track_caller]
+pub fn all_answered(document: &Value, sent: u64) {
+    assert_eq!((count(document, "sent"), count(document, "answered")), (sent, sent), "{document}");
+    for key in ["lost_forward", "lost_reverse", "lost_unknown", "duplicates", "not_sent"] {
+        assert_eq!(count(document, key), 0, "{key} in {document}");
+    }
+}
+
+/// The quantiles of a time, which must be there, and in order.
+#[must_use]
+#[track_caller]
+pub fn in_order(document: &Value, key: &str) -> [f64; 4] {
+    let quantile = |name: &str| document[key][name].as_f64();
+    let all = ["min", "p50", "p99", "max"].map(|name| quantile(name).expect("a number"));
+    assert!(all.is_sorted(), "{key} in {document}");
+    all
+}
+
 /// Attaches our reflector, with the thread for what the kernel cannot answer, in a site. It works until it
 /// is dropped.
 ///
