@@ -20,8 +20,13 @@ const TIMEOUTS: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(
 /// What is to be probed, and how.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
-    /// The reflector: HOST, HOST:PORT, IPV6 or [IPV6]:PORT; the port is 862 unless given
-    #[arg(value_name = "TARGET", value_parser = target)]
+    /// The reflector's host, by name or address, and UDP port.
+    // Brackets would be a link in a comment for documentation.
+    #[arg(
+        value_name = "TARGET",
+        help = "The reflector: HOST, HOST:PORT, IPV6 or [IPV6]:PORT; the port is 862 unless given",
+        value_parser = target
+    )]
     pub target: PeerAddress,
     /// End after this many probes; without it, Ctrl-C ends it
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

@@ -9,7 +9,7 @@ const PRECISION: u32 = 10;
 
 /// The distribution of times in nanoseconds, negative ones among them.
 ///
-/// Values are kept by their distance from an origin, with [`PRECISION`] bits of it, so that there are at
+/// Values are kept by their distance from an origin, with ten bits of it, so that there are at
 /// most some ten thousand different ones. The extremes are exact.
 #[derive(Clone, Debug)]
 pub struct Distribution {
