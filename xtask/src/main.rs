@@ -37,7 +37,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what is missing: the BPF compiler and linker, ip, rustfmt, clippy, Prometheus.
+    /// Install what is missing: the BPF compiler and linker, ip, rustfmt, clippy, Prometheus, and for the
+    /// tests of interoperation stamp-suite, scapy and tshark.
     ///
     /// Says what is there and what it installs; takes no time if there is nothing to do. The other
     /// commands call it, each for its own purpose.

@@ -1,10 +1,12 @@
 //! `cargo xtask setup`: finds what the other commands need, and installs what is missing.
 //!
 //! - [`parts`]: the list of what is needed, how to find each and how to install it.
+//! - [`peers`]: programs of others that speak STAMP, for the tests of interoperation.
 //! - [`apt`]: Debian's packages.
 
 mod apt;
 mod parts;
+mod peers;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;

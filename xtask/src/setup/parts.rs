@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use xtask::bpf::{self, NIGHTLY, Toolchain};
 
-use super::{Purpose, apt::Apt};
+use super::{Purpose, apt::Apt, peers};
 use crate::process::{Workspace, find_program, run, succeeds};
 
 /// One thing that has to be there.
@@ -78,6 +78,27 @@ pub(super) const PARTS: &[Part] = &[
         },
         install: install_prometheus,
     },
+    Part {
+        name: "stamp-suite",
+        purpose: Purpose::Test,
+        takes: "built from source, one to three minutes",
+        find: peers::find_stamp_suite,
+        install: |workspace, _| peers::install_stamp_suite(workspace),
+    },
+    Part {
+        name: "scapy",
+        purpose: Purpose::Test,
+        takes: "some seconds",
+        find: peers::find_scapy,
+        install: peers::install_scapy,
+    },
+    Part {
+        name: "tshark",
+        purpose: Purpose::Test,
+        takes: "up to a minute",
+        find: |_| find_program("tshark").map(|_| "tshark".to_owned()),
+        install: |_, apt| apt.install(&["tshark"]),
+    },
 ];
 
 /// For `cargo xtask fuzz` alone.
@@ -110,7 +131,7 @@ const LINKER_VERSION: &str = "0.10.3";
 const PROMETHEUS: [&str; 2] = ["usr/bin/prometheus", "usr/bin/promtool"];
 
 /// Where programs are put that only this tree uses. The tests know this place.
-fn tools(workspace: &Workspace) -> PathBuf {
+pub(super) fn tools(workspace: &Workspace) -> PathBuf {
     workspace.root.join("target/tools")
 }
 
