@@ -7,6 +7,8 @@
 //! - [`kernel`]: the programs, run on one packet at a time.
 //! - [`ping`]: `linkprobe ping`, and reflectors for it.
 //! - [`random`]: numbers that look random.
+//! - [`stamp_suite`]: a sender and a reflector that others wrote.
+//! - [`tools`]: where programs of others are.
 
 pub mod agents;
 pub mod encapsulation;
@@ -15,3 +17,5 @@ pub mod golden;
 pub mod kernel;
 pub mod ping;
 pub mod random;
+pub mod stamp_suite;
+pub mod tools;

@@ -1,31 +1,25 @@
 //! The metrics, read by a real Prometheus and checked by its `promtool`.
 
 use std::{
-    env, fs,
+    fs,
     io::Write as _,
-    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Lab, Mesh};
-use tests::agents::{eventually, healthy_pair};
-
-/// A tool of Prometheus: where `cargo xtask setup` puts it, or in the `PATH`.
-fn tool(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let installed = target.join("tools/usr/bin").join(name);
-    if installed.is_file() { installed } else { PathBuf::from(name) }
-}
+use tests::{
+    agents::{eventually, healthy_pair},
+    tools::tool,
+};
 
 #[test]
 fn promtool_finds_nothing_wrong() -> Result<()> {
     let (_lab, a, _b) = healthy_pair(&Mesh::default())?;
     let (status, text) = a.get("/metrics")?;
     assert_eq!(status, 200);
-    let mut promtool = Command::new(tool("promtool"))
+    let mut promtool = Command::new(tool("usr/bin/promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -62,7 +56,7 @@ fn prometheus_scrapes_the_agent() -> Result<()> {
          scrape_configs:\n\
          - job_name: linkprobe\n  static_configs: [{ targets: ['127.0.0.1:9862'] }]\n",
     )?;
-    let mut prometheus = Command::new(tool("prometheus"));
+    let mut prometheus = Command::new(tool("usr/bin/prometheus"));
     prometheus
         .arg(format!("--config.file={}", config.display()))
         .arg(format!("--storage.tsdb.path={}", directory.path().join("data").display()))
