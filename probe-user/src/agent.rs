@@ -5,12 +5,20 @@
 //! probe: the sender has a thread of its own and shares nothing with them but a channel.
 //!
 //! - [`state`]: what is shared, and what a tick does.
+//! - `peers`: the sessions to the peers of the config.
+//! - `reload`: another config while probes go on.
+//! - `capacity`: how much room the kernel's maps have.
+//! - `host`: what it has to keep up with.
 //! - [`report`]: what the outside is told of it.
 //! - [`reflect`]: the agent without senders.
 //! - `datapath`: which one it gets.
 
+mod capacity;
 mod datapath;
+mod host;
+mod peers;
 pub mod reflect;
+mod reload;
 pub mod report;
 pub mod state;
 
@@ -205,7 +213,7 @@ impl Judge {
                 state.tick(clock::monotonic());
                 ticks += 1;
                 if ticks.is_multiple_of(TICKS_PER_CHECK) {
-                    state.check_host();
+                    state.check_host(clock::monotonic());
                 }
             }
         })?;

@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use probe_ebpf::ntp::Format;
 
 pub use auth::{AuthConfig, PeerAuth};
@@ -79,7 +80,7 @@ pub struct NodeConfig {
 }
 
 /// What moves the probes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DatapathKind {
     /// The BPF programs where they can be had, else sockets.
     #[default]

@@ -16,10 +16,13 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::Path,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use probe_ebpf::{hmac::Key, maps::MAX_KEYS};
 use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::datapath::clock;
 
 #[cfg(test)]
 mod tests;
@@ -220,6 +223,18 @@ impl KeyRing {
         joined
     }
 
+    /// Whether another ring has the same key in this place.
+    #[must_use]
+    pub fn shares(&self, other: &Self, place: u8) -> bool {
+        let at = |ring: &Self| ring.keys.iter().position(|(taken, _)| *taken == place);
+        match (at(self), at(other)) {
+            (Some(this), Some(that)) => {
+                self.ids[this] == other.ids[that] && self.keys[this] == other.keys[that]
+            }
+            _ => false,
+        }
+    }
+
     fn position(&self, id: &str) -> Option<usize> {
         self.ids.iter().position(|known| known == id)
     }
@@ -270,6 +285,13 @@ pub fn generate(id: &str) -> Result<Zeroizing<String>, String> {
     hex::encode_to_slice(secret.as_slice(), &mut *digits).expect("the lengths fit");
     let digits = std::str::from_utf8(&*digits).expect("hexadecimal digits are text");
     Ok(Zeroizing::new(format!("{id} {digits}")))
+}
+
+/// The id of a key that is made today: the date, UTC.
+#[must_use]
+pub fn id_of_today() -> String {
+    let now = UNIX_EPOCH + Duration::from_nanos(clock::realtime());
+    humantime::format_rfc3339_seconds(now).to_string().chars().take_while(|c| *c != 'T').collect()
 }
 
 fn key(digits: &str) -> Result<Key, String> {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use probe_user::{agent, client, config::Config, ping};
+use probe_user::{agent, client, config::Config, keys, ping};
 use tracing_subscriber::EnvFilter;
 
 /// Watches the links between data centers from inside the kernel, and says per direction whether each
@@ -48,15 +48,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Run only a Session-Reflector (RFC 8762); needs the same privileges
-    Reflect {
-        /// Interface to reflect on; may be given several times
-        #[arg(short, long = "interface", value_name = "IFACE", required = true, num_args = 1..)]
-        interfaces: Vec<String>,
-        /// UDP port of the reflector
-        #[arg(long, default_value_t = 862, value_parser = clap::value_parser!(u16).range(1..))]
-        port: u16,
-    },
+    /// Run only a Session-Reflector (RFC 8762); needs the same privileges, or `--datapath socket`
+    Reflect(agent::reflect::Arguments),
     /// Probe a Session-Reflector (RFC 8762) and say what came back: exit code 0 if anything did, 1 if
     /// nothing, 2 if it could not be tried
     Ping(Box<ping::Arguments>),
@@ -80,6 +73,11 @@ enum Command {
         #[arg(long, value_name = "REGION")]
         region: Option<String>,
     },
+    /// Make keys for authenticated mode
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// Look at config files
     Config {
         #[command(subcommand)]
@@ -92,6 +90,19 @@ struct AgentUrl {
     /// Where the agent listens: `listen` in the section `web` of its config
     #[arg(long, default_value = client::DEFAULT_URL)]
     url: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Print a line for a key file: an id and a new secret
+    ///
+    /// A key file has one key on each line and is private: `(umask 077; linkprobe key generate >keys)`.
+    /// The agents at both ends of a path need the same key.
+    Generate {
+        /// Id of the key: letters, digits, "-", "_" and "."; today's date unless given
+        #[arg(value_name = "ID")]
+        id: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,9 +151,7 @@ fn execute(command: Command) -> Result<ExitCode> {
             let config = Config::load(&file)?;
             block_on(agent::run(file, config))?;
         }
-        Command::Reflect { interfaces, port } => {
-            block_on(agent::reflect::run(&interfaces, port))?;
-        }
+        Command::Reflect(arguments) => block_on(agent::reflect::run(&arguments))?,
         Command::Ping(arguments) => return Ok(ping(&arguments)),
         Command::Status { agent, json } => {
             let paths = client::fetch_paths(&agent.url)?;
@@ -158,6 +167,12 @@ fn execute(command: Command) -> Result<ExitCode> {
             // The exit code is the answer, whether or not somebody reads the line.
             print(&format!("{line}\n")).ok();
             return Ok(ExitCode::from(code));
+        }
+        Command::Key { command: KeyCommand::Generate { id } } => {
+            let id = id.unwrap_or_else(keys::id_of_today);
+            let line = keys::generate(&id).map_err(anyhow::Error::msg)?;
+            print(&line)?;
+            print("\n")?;
         }
         Command::Config { command: ConfigCommand::Check { file } } => {
             let config = Config::load(&file)?;

@@ -3,26 +3,27 @@
 use anyhow::{Context as _, Result};
 
 use crate::{
-    config::{DatapathKind, NodeConfig},
+    config::DatapathKind,
     datapath::{Datapath, Error, Options, attach},
     sender::sockets::Sockets,
 };
 
-/// Opens the datapath that the config asks for, and lets it receive. `prepare` tells it all that it has to
-/// know before its first packet, on either way.
+/// Opens the datapath that is asked for, and lets it receive. `prepare` tells it all that it has to know
+/// before its first packet, on either way.
 ///
 /// # Errors
 /// Where the datapath that was asked for is not to be had, or none at all.
 pub(super) fn open(
-    node: &NodeConfig,
+    kind: DatapathKind,
+    interfaces: &[String],
     options: Options,
-    sockets: &mut Sockets,
+    sockets: Option<&mut Sockets>,
     prepare: impl Fn(&mut Datapath) -> Result<(), Error>,
 ) -> Result<Datapath> {
-    match node.datapath {
-        DatapathKind::Xdp => Ok(programs(&node.interfaces, options, &prepare)?),
+    match kind {
+        DatapathKind::Xdp => Ok(programs(interfaces, options, &prepare)?),
         DatapathKind::Socket => Ok(plain_sockets(options, sockets, &prepare)?),
-        DatapathKind::Auto => match programs(&node.interfaces, options, &prepare) {
+        DatapathKind::Auto => match programs(interfaces, options, &prepare) {
             Ok(datapath) => Ok(datapath),
             // That is a mistake in the config, whatever moves the probes.
             Err(error @ Error::Attach(attach::Error::NoInterface(_))) => Err(error.into()),
@@ -52,10 +53,10 @@ fn programs(
 
 fn plain_sockets(
     options: Options,
-    sockets: &mut Sockets,
+    sockets: Option<&mut Sockets>,
     prepare: &impl Fn(&mut Datapath) -> Result<(), Error>,
 ) -> Result<Datapath, Error> {
-    let mut datapath = Datapath::socket(options, Some(sockets))?;
+    let mut datapath = Datapath::socket(options, sockets)?;
     prepare(&mut datapath)?;
     let attachment = datapath.attach("any")?;
     tracing::info!(interface = attachment.interface, mode = %attachment.mode, "receiving");

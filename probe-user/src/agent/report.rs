@@ -1,6 +1,9 @@
 //! What the outside is told of an agent's state.
 
-use super::state::{Path, Peer, State};
+use super::{
+    peers::{Flow, Path, Peer},
+    state::State,
+};
 use crate::{
     account::rtt,
     datapath::attach::Attachment,
@@ -81,7 +84,7 @@ fn path(peer: &Peer, moment: &Moment) -> report::Path {
 }
 
 fn flows(path: &Path) -> Vec<report::Flow> {
-    let flow = |(index, flow): (usize, &super::state::Flow)| report::Flow {
+    let flow = |(index, flow): (usize, &Flow)| report::Flow {
         ssid: flow.ssid,
         source_port: flow.source_port,
         state: path.health.flow(index),

@@ -4,7 +4,7 @@ use toml::de::DeValue;
 
 use super::reader::Section;
 use super::value;
-use crate::prefix::Prefix;
+use crate::{datapath::ReflectorOptions, prefix::Prefix};
 
 /// Requests per second that one source may send unless the config says otherwise.
 pub const DEFAULT_RATE: u32 = 10_000;
@@ -27,6 +27,22 @@ impl Default for ReflectorConfig {
     fn default() -> Self {
         let everybody = [Prefix::ALL_IPV4, Prefix::ALL_IPV6];
         Self { rate: DEFAULT_RATE, allow: everybody.to_vec(), stateless: false }
+    }
+}
+
+impl ReflectorConfig {
+    /// What the datapath is told of it.
+    #[must_use]
+    pub fn options(&self, authenticated_only: bool) -> ReflectorOptions {
+        let everybody = Self::default().allow;
+        let is_open = everybody.iter().all(|prefix| self.allow.contains(prefix));
+        ReflectorOptions {
+            stateless: self.stateless,
+            authenticated_only,
+            rate: Some(self.rate).filter(|rate| *rate > 0),
+            allow: Some(self.allow.clone()).filter(|_| !is_open),
+            defer: false,
+        }
     }
 }
 
