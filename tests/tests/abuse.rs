@@ -109,7 +109,7 @@ fn a_million_new_sessions_leave_the_loss_of_an_active_one_exact() -> Result<()> 
     let (victim, neighbour) = (lab.site("b")?.ipv4(), lab.site("a")?.ipv4());
     let before = counters(&lab)?;
     let (before_a, before_b) = (path(&a)?.probes, path(&b)?.probes);
-    // One in eleven on the way there only: nothing but the agents' own packets goes that way with loss.
+    // One in eleven on the way from b to a, where nothing goes but packets of the agents themselves.
     lab.loss("b", "a", Loss::Every(0.09))?;
     let request = Request { sequence: 0, timestamp: 1, error_estimate: 0x8001, ssid: 1 };
     let packet = datagram((neighbour, 1_024), (victim, PORT), &request.encode());
