@@ -146,7 +146,9 @@ impl KeyRing {
         let Some(id) = words.next() else { return Ok(()) };
         check_id(id)?;
         let secret = words.next().ok_or_else(|| {
-            format!("the key `{id}` has no secret; write its id, a space, and hexadecimal digits")
+            // Where there is one word only, that may be the secret.
+            "there is no secret behind the id; write ID SECRET, the secret in hexadecimal"
+                .to_owned()
         })?;
         if words.next().is_some() {
             return Err(format!("there is more behind the secret of `{id}`; write one key a line"));
@@ -261,7 +263,8 @@ impl Drop for KeyRing {
 /// What is wrong with it.
 pub fn check_id(id: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if id.is_empty() || id.len() > MAX_ID || !id.chars().all(plain) {
+    let secret = id.len() >= 2 * MIN_SECRET && id.bytes().all(|c| c.is_ascii_hexdigit());
+    if id.is_empty() || id.len() > MAX_ID || !id.chars().all(plain) || secret {
         // It may be a secret in the wrong place, so it is not repeated.
         return Err(format!(
             "the id is not 1 to {MAX_ID} letters, digits, \"-\", \"_\" and \".\"; write ID SECRET"

@@ -4,6 +4,7 @@ use std::{thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use lab::{Agent, Lab, Mesh, clock};
+use probe_ebpf::maps::Counter;
 use probe_user::{
     report::{Path, Probes},
     verdict::State,
@@ -77,4 +78,15 @@ pub fn since(before: &Probes, agent: &Agent) -> Result<Probes> {
 #[must_use]
 pub const fn lost(probes: &Probes) -> u64 {
     probes.lost_forward + probes.lost_reverse + probes.lost_unknown
+}
+
+/// How many packets an agent has dropped for a reason, as its metrics say.
+///
+/// # Errors
+/// Where the agent does not answer, or has no such counter.
+pub fn dropped(agent: &Agent, reason: Counter) -> Result<u64> {
+    let sample = format!("linkprobe_dropped_packets_total{{reason=\"{}\"}} ", reason.label());
+    let text = agent.get("/metrics")?.1;
+    let value = text.lines().find_map(|line| line.strip_prefix(&sample)).context(sample.clone())?;
+    Ok(value.parse()?)
 }

@@ -12,7 +12,7 @@ use probe_ebpf::{
 };
 use probe_user::{datapath::clock, report::Quantiles};
 use tests::{
-    agents::{healthy_pair, lost, path, since},
+    agents::{dropped, healthy_pair, lost, path, since},
     flood,
 };
 
@@ -40,14 +40,6 @@ fn set_payload(packet: &mut [u8], payload: &[u8]) {
     let udp_length = (packet.len() - 20) as u16;
     let sum = Sum::ZERO.add_slice(&packet[12..]).add_be16(17).add_be16(udp_length);
     packet[26..28].copy_from_slice(&sum.udp_checksum());
-}
-
-/// What an agent's metrics say of a counter.
-fn counted(agent: &Agent, counter: Counter) -> Result<u64> {
-    let sample = format!("linkprobe_dropped_packets_total{{reason=\"{}\"}} ", counter.label());
-    let text = agent.get("/metrics")?.1;
-    let value = text.lines().find_map(|line| line.strip_prefix(&sample)).context(sample.clone())?;
-    Ok(value.parse()?)
 }
 
 fn rtt(agent: &Agent) -> Result<Quantiles> {
@@ -90,9 +82,9 @@ fn a_million_forged_replies_change_neither_loss_nor_round_trips() -> Result<()> 
     assert_eq!((lost(&seen), seen.sent), (0, seen.answered), "{seen:?}");
     assert_eq!(lost(&since(&before, &b)?), 0);
     let forged = [Counter::WrongTimestamp, Counter::NotSent, Counter::Duplicate, Counter::Late];
-    let refused: u64 = forged.iter().map(|reason| counted(&a, *reason)).sum::<Result<u64>>()?;
+    let refused: u64 = forged.iter().map(|reason| dropped(&a, *reason)).sum::<Result<u64>>()?;
     assert_eq!(refused, u64::from(FLOOD), "each of them is counted");
-    assert_eq!(counted(&a, Counter::Duplicate)?, 0, "none had a T1 that was right");
+    assert_eq!(dropped(&a, Counter::Duplicate)?, 0, "none had a T1 that was right");
     let rtt_after = rtt(&a)?;
     assert!(rtt_after.min > rtt_before.min / 4.0, "{rtt_before:?}, then {rtt_after:?}");
     assert!(rtt_after.p50 < rtt_before.p50 * 4.0 + 500.0, "{rtt_before:?}, then {rtt_after:?}");
@@ -127,10 +119,10 @@ fn a_million_new_sessions_leave_the_loss_of_an_active_one_exact() -> Result<()> 
     lab.clear("b", "a")?;
     let after = counters(&lab)?;
     let (a, b) = (since(&before_a, &a)?, since(&before_b, &b)?);
-    let dropped = after.1.dropped - before.1.dropped;
+    let lost_on_the_way = after.1.dropped - before.1.dropped;
     assert_eq!((a.lost_forward, b.lost_reverse), (0, 0), "{a:?} {b:?}");
     assert_eq!((a.lost_unknown, b.lost_unknown), (0, 0), "{a:?} {b:?}");
-    assert_eq!(a.lost_reverse + b.lost_forward, dropped, "{a:?} {b:?}");
-    assert!(dropped > 50, "only {dropped} were dropped");
+    assert_eq!(a.lost_reverse + b.lost_forward, lost_on_the_way, "{a:?} {b:?}");
+    assert!(lost_on_the_way > 50, "only {lost_on_the_way} were dropped");
     Ok(())
 }
