@@ -2,7 +2,7 @@
 //!
 //! - [`setup`]: finds or installs what the others need.
 //! - [`build`]: the release agent, one file.
-//! - [`demo`]: an incident in network namespaces, and how it heals.
+//! - [`lab`]: what runs in network namespaces: an incident and how it heals, and measurements.
 //! - [`test`]: formatting, lints, documentation and all tests.
 //! - [`fuzz`]: looks for input on which a fuzz target fails.
 //! - [`host`]: what this host is, and how to become root on it.
@@ -11,9 +11,9 @@
 //! All but the programs that need root run as the user who types the command.
 
 mod build;
-mod demo;
 mod fuzz;
 mod host;
+mod lab;
 mod process;
 mod setup;
 mod test;
@@ -21,7 +21,7 @@ mod test;
 use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use setup::Purpose;
 
 /// Sets up, builds, shows and tests linkprobe.
@@ -33,6 +33,13 @@ use setup::Purpose;
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, ValueEnum)]
+enum Subject {
+    /// A reflected packet: in the kernel program alone, and in whole reflectors beside stamp-suite.
+    Reflector,
 }
 
 #[derive(Subcommand)]
@@ -57,6 +64,12 @@ enum Command {
         /// Arguments for the demo itself; `cargo xtask demo -- --help` lists them.
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
+    },
+    /// Measure what a packet costs, as ratios within one run. Needs root.
+    Bench {
+        /// What to measure.
+        #[arg(value_enum)]
+        subject: Subject,
     },
     /// Look for input on which a fuzz target fails, for some minutes. Installs cargo-fuzz.
     ///
@@ -94,7 +107,8 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Setup { purpose } => setup::run(&workspace, purpose),
         Command::Build => build::run(&workspace),
-        Command::Demo { arguments } => demo::run(&workspace, &arguments),
+        Command::Demo { arguments } => lab::demo(&workspace, &arguments),
+        Command::Bench { subject: Subject::Reflector } => lab::bench(&workspace),
         Command::Fuzz { target, minutes, keep } => {
             fuzz::run(&workspace, target.as_deref(), minutes, keep)
         }

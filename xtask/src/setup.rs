@@ -10,6 +10,7 @@ mod peers;
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
+pub(crate) use peers::stamp_suite;
 
 use crate::{
     host::{Privilege, check_datapath, kernel_release},

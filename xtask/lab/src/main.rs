@@ -1,5 +1,6 @@
 //! What runs on the lab without being a test.
 
+mod bench;
 mod demo;
 mod hold;
 
@@ -13,12 +14,15 @@ use clap::Parser;
 enum Command {
     /// Three regions probe one another through two faults; shows what was seen of them, and how fast
     Demo(demo::Options),
+    /// What a packet costs: in the kernel program, and in whole reflectors
+    Bench(bench::Options),
     /// Build a lab and keep it until interrupted, to look around with `ip netns exec`
     Hold(hold::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
+        Command::Bench(options) => bench::run(&options),
         Command::Demo(options) => demo::run(options),
         Command::Hold(options) => hold::run(&options),
     };

@@ -13,9 +13,14 @@ const STAMP_SUITE_VERSION: &str = "1.0.0";
 /// The version that made the golden packets: another may write the same fields in other ways.
 const SCAPY_VERSION: &str = "2.8.0";
 
+/// Where stamp-suite is once it is set up.
+pub(crate) fn stamp_suite(workspace: &Workspace) -> PathBuf {
+    tools(workspace).join("bin/stamp-suite")
+}
+
 /// stamp-suite, if it is there in the right version.
 pub(super) fn find_stamp_suite(workspace: &Workspace) -> Option<String> {
-    let program = tools(workspace).join("bin/stamp-suite");
+    let program = stamp_suite(workspace);
     if !program.is_file() {
         return None;
     }
