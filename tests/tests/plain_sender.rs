@@ -22,6 +22,9 @@ use tests::{
     kernel::{checksums_are_right, mend_checksums},
 };
 
+/// Octets of a TLV before its value.
+const TLV_HEADER: usize = 4;
+
 /// A lab of two sites, with a reflector in "b" that is attached.
 fn reflector() -> Result<(Lab, Process)> {
     let lab = Lab::builder().sites(&["a", "b"]).build()?;
@@ -33,6 +36,15 @@ fn reflector() -> Result<(Lab, Process)> {
         Ok(process.logs()?.contains("reflecting"))
     })?;
     Ok((lab, process))
+}
+
+/// Fills a packet up with an Extra Padding TLV (RFC 8972, section 4.1), unrecognised until it was reflected.
+fn pad(packet: &mut Vec<u8>, length: usize) {
+    if let Some(padding) = length.checked_sub(packet.len() + TLV_HEADER) {
+        packet.extend_from_slice(&[0, 1]);
+        packet.extend_from_slice(&(padding as u16).to_be_bytes());
+        packet.resize(length, 0x5a);
+    }
 }
 
 /// Sends requests one after the other, and returns each reply with the TTL that it came with.
@@ -55,7 +67,7 @@ fn probe(from: IpAddr, to: IpAddr, count: u32, length: usize) -> Result<Vec<(Rep
             let timestamp = ntp::from_unix_nanos(clock::realtime());
             let request = Request { sequence, timestamp, error_estimate: 0x8001, ssid: 77 };
             let mut octets = request.encode().to_vec();
-            octets.resize(length, 0x5a);
+            pad(&mut octets, length);
             socket.send(&octets)?;
             let mut buffer = vec![0; 2_000];
             // The socket checks the UDP checksum: a reply with a wrong one never gets here.
@@ -82,7 +94,13 @@ fn a_plain_userspace_sender_gets_correct_replies() -> Result<()> {
             let replies = a.namespace().run(|| probe(from, to, 20, length))??;
             for (number, (reply, octets)) in (0..).zip(&replies) {
                 assert_eq!(octets.len(), length, "a reply is as long as its request");
-                assert!(octets[stamp::LENGTH..].iter().all(|octet| *octet == 0x5a));
+                let mut request = octets[..stamp::LENGTH].to_vec();
+                pad(&mut request, length);
+                assert_eq!(
+                    octets[stamp::LENGTH..],
+                    request[stamp::LENGTH..],
+                    "the padding comes back"
+                );
                 assert_eq!((reply.sequence, reply.sender_sequence), (number, number));
                 assert_eq!((reply.ssid, reply.sender_error_estimate), (77, 0x8001));
                 assert_eq!(reply.sender_ttl, 254, "255 less the router on the way");
