@@ -68,7 +68,7 @@ fn a_million_forged_replies_change_neither_loss_nor_round_trips() -> Result<()> 
     };
     let packet = datagram((peer, PORT), (victim, flow.source_port), &reply.encode());
     lab.site("b")?.run(|| {
-        flood::send(victim, packet, FLOOD, |number, packet| {
+        flood::send(lab.site("a")?, packet, FLOOD, |number, packet| {
             // All numbers that may be on the way, with times that may be near.
             reply.sequence = number;
             reply.sender_sequence = number % 4_096;
@@ -107,7 +107,7 @@ fn a_million_new_sessions_leave_the_loss_of_an_active_one_exact() -> Result<()> 
     let packet = datagram((neighbour, 1_024), (victim, PORT), &request.encode());
     // From the router in between: it need not pass the lossy link, and its replies go nowhere.
     lab.wan().run(|| {
-        flood::send(victim, packet, FLOOD, |number, packet| {
+        flood::send(lab.site("b")?, packet, FLOOD, |number, packet| {
             let [_, host, high, low] = number.to_be_bytes();
             packet[12..16].copy_from_slice(&[203, 0, 113, host]);
             packet[20..22].copy_from_slice(&[0x80, high]);
