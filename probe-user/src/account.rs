@@ -13,12 +13,17 @@
 //! - [`path`](mod@path): the flows to one peer, and what its silence means.
 
 pub mod flow;
+#[cfg(any(test, feature = "simulation"))]
+pub mod model;
 pub mod path;
 pub mod rtt;
 
 use probe_ebpf::maps::Slot;
 
-use crate::verdict::{MILLISECOND, Nanos};
+use crate::{
+    health::defect::Defects,
+    verdict::{MILLISECOND, Nanos},
+};
 
 /// What the kernel remembers of one session: the memory-mapped arrays, or a model of them.
 pub trait Memory {
@@ -78,6 +83,8 @@ pub struct Rules {
     /// Whether the peer's reflector counts on its own (RFC 8762, section 4.3). A stateless one copies
     /// our numbers, which tell nothing.
     pub stateful: bool,
+    /// For the simulator's negative controls; nothing in the product.
+    pub defects: Defects,
 }
 
 /// The least time that an answer is given before its probe is given up. A floor for the jitter of

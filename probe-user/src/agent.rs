@@ -9,15 +9,19 @@
 //! - `reload`: another config while probes go on.
 //! - `capacity`: how much room the kernel's maps have.
 //! - `host`: what it has to keep up with.
+//! - `regions`: what is known of the links to regions.
+//! - `events`: changes of verdicts, for all who listen.
 //! - [`report`]: what the outside is told of it.
 //! - [`reflect`]: the agent without senders.
 //! - `datapath`: which one it gets.
 
 mod capacity;
 mod datapath;
+mod events;
 mod host;
 mod peers;
 pub mod reflect;
+mod regions;
 mod reload;
 pub mod report;
 pub mod state;
@@ -175,6 +179,14 @@ impl web::Source for Arc<Agent> {
 
     fn paths(&self) -> crate::report::Paths {
         self.lock().paths(clock::monotonic(), clock::realtime())
+    }
+
+    fn regions(&self) -> crate::report::Regions {
+        self.lock().region_links(clock::monotonic(), clock::realtime())
+    }
+
+    fn events(&self) -> tokio::sync::broadcast::Receiver<crate::report::Event> {
+        self.lock().events.listen()
     }
 
     fn ready(&self) -> Result<(), String> {

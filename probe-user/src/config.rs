@@ -3,6 +3,8 @@
 //! - `error`: what is wrong with a file, by line and field.
 //! - `reader`: walks the TOML document and collects the errors.
 //! - `auth`: `[auth]` and its key file.
+//! - `health`: `[health]`.
+//! - `record`: `[record]`.
 //! - `reflector`: `[reflector]`.
 //! - `value`: durations, numbers, names.
 //! - `peer`: `[[peer]]` and its address.
@@ -14,8 +16,10 @@
 
 mod auth;
 mod error;
+mod health;
 mod peer;
 mod reader;
+mod record;
 mod reflector;
 mod schema;
 mod sections;
@@ -32,7 +36,9 @@ use probe_ebpf::ntp::Format;
 
 pub use auth::{AuthConfig, PeerAuth};
 pub use error::{ConfigError, Problem};
+pub use health::{HealthConfig, Profile};
 pub use peer::{Host, PeerAddress, PeerConfig, ReflectorKind};
+pub use record::RecordConfig;
 pub use reflector::{DEFAULT_RATE, MAX_RATE, ReflectorConfig};
 pub use schema::schema;
 pub use value::code_point;
@@ -44,18 +50,17 @@ pub const STAMP_PORT: u16 = 862;
 /// (RFC 8972, section 3).
 pub const MAX_SESSIONS: usize = 65_535;
 
-/// The most probes that a health window holds.
-pub const MAX_WINDOW: u32 = 128;
-
 /// A config that was read and checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Who we are.
     pub node: NodeConfig,
     /// How peers are probed.
     pub probe: ProbeConfig,
-    /// When a path is called unhealthy, and when healthy again.
+    /// What is asked of the verdicts.
     pub health: HealthConfig,
+    /// What is kept for replays.
+    pub record: RecordConfig,
     /// Which keys sign the probes.
     pub auth: AuthConfig,
     /// Whom our own Session-Reflector answers.
@@ -118,64 +123,6 @@ impl Default for ProbeConfig {
             timestamps: Format::Ntp,
             port: STAMP_PORT,
         }
-    }
-}
-
-/// `[health]`: when a path is called unhealthy, and when healthy again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HealthConfig {
-    /// How many of the latest probes a verdict looks at; 1 to [`MAX_WINDOW`].
-    pub window: u32,
-    /// So many lost probes in the window make a direction unhealthy; 1 to `window`.
-    pub unhealthy_losses: u32,
-    /// So many probes that pass make it healthy again; 1 to 10,000.
-    pub recovery_probes: u32,
-    /// The age at which evidence expires, and the verdict becomes unknown.
-    pub expiry: Duration,
-}
-
-/// Ready-made numbers for [`HealthConfig`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// Reacts to less loss, and lets go sooner.
-    Fast,
-    /// For most networks.
-    #[default]
-    Balanced,
-    /// For links that lose some packets on any day.
-    Calm,
-}
-
-impl Profile {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fast, Self::Balanced, Self::Calm];
-
-    /// The name in the config.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Fast => "fast",
-            Self::Balanced => "balanced",
-            Self::Calm => "calm",
-        }
-    }
-
-    /// The numbers that it stands for.
-    #[must_use]
-    pub const fn health(self) -> HealthConfig {
-        let (window, unhealthy_losses, recovery_probes, expiry) = match self {
-            Self::Fast => (40, 4, 40, 2),
-            Self::Balanced => (40, 5, 60, 3),
-            Self::Calm => (120, 12, 120, 5),
-        };
-        let expiry = Duration::from_secs(expiry);
-        HealthConfig { window, unhealthy_losses, recovery_probes, expiry }
-    }
-}
-
-impl Default for HealthConfig {
-    fn default() -> Self {
-        Profile::default().health()
     }
 }
 
@@ -244,6 +191,8 @@ impl Config {
             ("probe.flows", self.probe.flows != new.probe.flows),
             ("probe.timestamps", self.probe.timestamps != new.probe.timestamps),
             ("probe.port", self.probe.port != new.probe.port),
+            ("record.directory", self.record.directory != new.record.directory),
+            ("record.limit", self.record.limit != new.record.limit),
             ("web.listen", self.web.listen != new.web.listen),
         ]
         .into_iter()

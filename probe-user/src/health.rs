@@ -1,37 +1,50 @@
 //! From the outcomes of probes to verdicts.
 //!
-//! Pure: outcomes and the time go in, transitions come out. What is inside may change, the interface
-//! stays: [`Path::observe`] for every outcome, [`Path::tick`] now and then, [`Path::direction`] to ask.
+//! Pure: outcomes and the time go in, transitions come out. [`Path::observe`] takes in every outcome,
+//! [`Path::tick`] decides, [`Path::direction`] and [`Path::flow`] tell. No verdict ever keeps a probe from being sent or
+//! from being counted, and everything that is remembered has an upper limit, so that the way back to healthy is
+//! open and short from every state (`ARCHITECTURE.md`, "Verdicts").
 //!
-//! The detector counts lost probes among the last `window` of a direction. `unhealthy_losses` of them
-//! are too many; `recovery_probes` in a row that pass make the direction healthy, whatever was before.
-//! No verdict ever keeps a probe from being sent or from being counted, so the way back to healthy is
-//! open from every state (`ARCHITECTURE.md`, "Invariants").
-//!
-//! - [`track`]: one direction of a path.
+//! - [`settings`]: from the goals of the config to the numbers of the engine.
+//! - [`cusum`] and [`threshold`]: the tests for loss, and where their thresholds come from.
+//! - [`recovery`] and [`damping`]: the test for the end of loss, and what makes it longer.
+//! - [`track`] and [`flow`]: one direction of a path, and of one of its flows.
+//! - [`latency`]: round trips that are longer than usual.
+//! - [`evidence`]: the probes that a verdict rests on.
+//! - [`isolation`] and [`region`]: what a node makes of its paths.
+//! - [`guarantee`]: what settings guarantee, as numbers.
+//! - [`defect`]: for the simulator's negative controls.
 
+pub mod cusum;
+pub mod damping;
+pub mod defect;
+pub mod evidence;
+pub mod flow;
+pub mod guarantee;
+pub mod isolation;
+pub mod latency;
+pub mod recovery;
+pub mod region;
+pub mod settings;
+pub mod threshold;
 pub mod track;
 
+#[cfg(any(test, feature = "simulation"))]
+mod arbitrary;
+#[cfg(test)]
+mod tests;
+
+use defect::Defect;
+use flow::Flow;
+use latency::Latency;
+pub use settings::{Goals, Settings};
 use track::Track;
 
 use crate::{
     account::{Lost, Outcome},
-    report::{Evidence, Transitions},
+    report::{Evidence, Needs, Transitions},
     verdict::{Cause, Direction, Nanos, State},
 };
-
-/// What the detector is set to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Probes that are looked at; at most 128.
-    pub window: u32,
-    /// Lost ones among them that make a direction unhealthy.
-    pub unhealthy_losses: u32,
-    /// Probes in a row that must pass to make it healthy.
-    pub recovery_probes: u32,
-    /// Age of the last evidence at which a verdict becomes unknown, in nanoseconds.
-    pub expiry: Nanos,
-}
 
 /// A verdict that has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,22 +74,18 @@ pub struct Verdict {
     pub evidence_at: Option<Nanos>,
     /// The probes that it rests on.
     pub evidence: Evidence,
+    /// What would make it healthy; `None` where it is.
+    pub needs: Option<Needs>,
     /// How often it has changed.
     pub transitions: Transitions,
 }
 
-/// Losses in a row after which one flow of a path counts as dead.
-const DEAD_FLOW_LOSSES: u32 = 8;
-
-/// After so many losses in a row, while other flows pass, a flow's losses are its own.
-const SUSPECT_FLOW_LOSSES: u32 = 3;
-
 /// The health of the path to one peer, by direction.
 #[derive(Clone, Debug)]
 pub struct Path {
-    settings: Settings,
     directions: [Reported; 2],
-    flows: Vec<[FlowTrack; 2]>,
+    flows: Box<[[Flow; 2]]>,
+    latency: Latency,
 }
 
 /// A direction's own track, and what is reported once its flows are looked at too.
@@ -89,18 +98,10 @@ struct Reported {
     transitions: Transitions,
 }
 
-/// One direction of one flow.
-#[derive(Clone, Copy, Debug, Default)]
-struct FlowTrack {
-    losses_in_a_row: u32,
-    passes_in_a_row: u32,
-    dead: bool,
-}
-
 impl Path {
     /// A path of which nothing is known yet.
     #[must_use]
-    pub fn new(settings: Settings, flows: usize, now: Nanos) -> Self {
+    pub fn new(flows: usize, now: Nanos) -> Self {
         let reported = Reported {
             track: Track::default(),
             state: State::Unknown,
@@ -109,101 +110,284 @@ impl Path {
             transitions: Transitions::default(),
         };
         Self {
-            settings,
             directions: [reported.clone(), reported],
-            flows: vec![[FlowTrack::default(); 2]; flows],
+            flows: vec![[Flow::default(); 2]; flows].into_boxed_slice(),
+            latency: Latency::default(),
         }
     }
 
-    /// Judges by other settings from now on; the evidence stays.
-    pub const fn set_settings(&mut self, settings: Settings) {
-        self.settings = settings;
-    }
-
-    /// Takes in the outcome of one probe of one flow.
+    /// Takes in the outcome of one probe of one flow, which was sent at `sent_at`. What it means for the verdicts, the next
+    /// [`Path::tick`] says.
+    ///
+    /// # Panics
+    /// Where there is no such flow.
+    #[inline]
     pub fn observe(
         &mut self,
         flow: usize,
+        sent_at: Nanos,
         outcome: Outcome,
         now: Nanos,
+        settings: &Settings,
+    ) {
+        if let Outcome::Answered { round_trip } = outcome {
+            for (reported, flow) in self.directions.iter_mut().zip(&mut self.flows[flow]) {
+                reported.track.pass(now, settings);
+                flow.pass(reported.track.damping.doublings(settings), settings);
+            }
+            let healthy = self.directions.iter().all(|reported| reported.track.fit);
+            self.latency.add(round_trip, healthy, now, settings);
+        } else {
+            self.observe_loss(flow, sent_at, outcome, now, settings);
+        }
+    }
+
+    #[cold]
+    fn observe_loss(
+        &mut self,
+        flow: usize,
+        sent_at: Nanos,
+        outcome: Outcome,
+        now: Nanos,
+        settings: &Settings,
+    ) {
+        for direction in Direction::ALL {
+            let index = direction as usize;
+            let reported = &mut self.directions[index];
+            let doublings = reported.track.damping.doublings(settings);
+            match says(outcome, direction, settings) {
+                Says::Passed => {
+                    reported.track.pass(now, settings);
+                    self.flows[flow][index].pass(doublings, settings);
+                }
+                Says::Lost => {
+                    let others_pass = self.others_pass(flow, index);
+                    let reported = &mut self.directions[index];
+                    let of_flow = &mut self.flows[flow][index];
+                    // What a flow loses that loses more than others is its own, and not to be averaged into the path's loss.
+                    let (own, dead) = (of_flow.is_suspect(), of_flow.is_dead());
+                    let sick = of_flow.lose(settings);
+                    let raised = match others_pass {
+                        true if dead => {
+                            reported.track.alive(now);
+                            false
+                        }
+                        true if own => {
+                            reported.track.lose_aside(now, settings);
+                            false
+                        }
+                        _ => reported.track.lose(sent_at, now, settings),
+                    };
+                    let was_good = matches!(reported.state, State::Healthy | State::Degraded);
+                    if raised && was_good || sick && reported.state == State::Healthy {
+                        reported.track.damping.relapse(now, settings);
+                    }
+                }
+                Says::Alive => reported.track.alive(now),
+                Says::Nothing => reported.track.silence(),
+                Says::NotLost => {
+                    reported.track.take_back(settings);
+                    self.flows[flow][index].take_back(doublings, settings);
+                }
+            }
+        }
+    }
+
+    /// Whether any flow but this one passes. One flow alone is the path.
+    fn others_pass(&self, flow: usize, direction: usize) -> bool {
+        self.flows.iter().enumerate().any(|(index, other)| {
+            let other = &other[direction];
+            index != flow && other.losses_in_a_row == 0 && !other.sick
+        })
+    }
+
+    /// Decides, and tells what has changed. To be called after outcomes were taken in, and now and then without any:
+    /// verdicts without fresh evidence become unknown.
+    ///
+    /// `isolated` is whether this node holds itself for cut off.
+    pub fn tick(
+        &mut self,
+        now: Nanos,
+        isolated: bool,
+        settings: &Settings,
         sink: &mut impl FnMut(Transition),
     ) {
         for direction in Direction::ALL {
             let index = direction as usize;
-            let others_pass = self.flows.iter().any(|flow| flow[index].losses_in_a_row == 0);
+            let passing = self.flows_pass(index, settings);
             let track = &mut self.directions[index].track;
-            let flow = &mut self.flows[flow][index];
-            match evidence(outcome, direction) {
-                Says::Passed => {
-                    track.pass(now, &self.settings);
-                    flow.pass(&self.settings);
-                }
-                // A flow that is dead by itself is not to be averaged into the path's loss.
-                Says::Lost if flow.losses_in_a_row >= SUSPECT_FLOW_LOSSES && others_pass => {
-                    track.alive(now);
-                    flow.fail();
-                }
-                Says::Lost => {
-                    track.fail(now);
-                    flow.fail();
-                }
-                Says::Alive => track.alive(now),
-                Says::Nothing => track.silence(),
-                Says::NotLost => {
-                    track.forgive();
-                    flow.pass(&self.settings);
+            if track.judge(now, settings, passing) {
+                for flow in &mut self.flows {
+                    flow[index].recover(settings);
                 }
             }
-        }
-        self.tick(now, sink);
-    }
-
-    /// Lets time pass: verdicts without fresh evidence become unknown.
-    pub fn tick(&mut self, now: Nanos, sink: &mut impl FnMut(Transition)) {
-        for direction in Direction::ALL {
-            let index = direction as usize;
-            let flow_dead = self.flows.iter().any(|flow| flow[index].dead);
-            let reported = &mut self.directions[index];
-            reported.track.judge(now, &self.settings);
-            let (state, cause) = match reported.track.state() {
-                (State::Healthy, _) if flow_dead => (State::Degraded, Cause::FlowLoss),
+            let track = &self.directions[index].track;
+            let track_state = track.state();
+            if track_state.0 == State::Unknown {
+                self.forget_flows(index);
+            }
+            let (state, cause) = match self.assess(index, track_state) {
+                (State::Unhealthy, _) if isolated => (State::Unhealthy, Cause::Isolated),
                 other => other,
             };
-            reported.cause = cause;
-            if state != reported.state {
-                sink(Transition { at: now, direction, from: reported.state, to: state, cause });
-                reported.state = state;
-                reported.since = now;
-                reported.transitions.count(state);
+            let reported = &mut self.directions[index];
+            // Why a verdict stands is said once: a node that finds itself connected again does not turn to blaming.
+            if state != reported.state || reported.cause != Cause::Isolated || cause != Cause::Loss
+            {
+                reported.cause = cause;
+            }
+            if state == reported.state {
+                continue;
+            }
+            sink(Transition { at: now, direction, from: reported.state, to: state, cause });
+            if state == State::Healthy && reported.state == State::Degraded {
+                let loss_ratio = reported.track.evidence.loss_ratio();
+                reported.track.damping.recover(now, loss_ratio);
+            }
+            reported.state = state;
+            reported.since = now;
+            reported.transitions.count(state);
+        }
+    }
+
+    /// What a direction is, all in all.
+    fn assess(&self, index: usize, track: (State, Cause)) -> (State, Cause) {
+        match track {
+            (State::Healthy, cause) => {
+                // The tests of a path with one flow are those of the flow.
+                let flows = if self.flows.len() > 1 { &self.flows[..] } else { &[] };
+                let sick = flows.iter().filter(|flow| flow[index].sick).count();
+                match sick {
+                    0 if self.latency.is_slow() => (State::Degraded, Cause::Latency),
+                    0 => (State::Healthy, cause),
+                    _ if 2 * sick >= self.flows.len() => (State::Unhealthy, Cause::FlowLoss),
+                    _ => (State::Degraded, Cause::FlowLoss),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the flows by themselves allow recovery: all that are not sick pass, and together as many probes in a row as
+    /// it takes.
+    fn flows_pass(&self, index: usize, settings: &Settings) -> bool {
+        if settings.defects.has(Defect::HastyRecovery) {
+            return true;
+        }
+        let mut clean = 0;
+        for flow in &self.flows {
+            let flow = &flow[index];
+            if !flow.sick && !flow.passes(settings) {
+                return false;
+            }
+            clean += flow.recovery.row.min(settings.recovery);
+        }
+        clean >= settings.recovery
+    }
+
+    /// Where nothing is known of the path, nothing is known of its flows.
+    fn forget_flows(&mut self, index: usize) {
+        let track = &self.directions[index].track;
+        if track.recovery.clean == 0 && track.evidence.counts().0 == 0 {
+            for flow in &mut self.flows {
+                flow[index] = Flow::default();
             }
         }
     }
 
     /// The verdict on one direction.
     #[must_use]
-    pub fn direction(&self, direction: Direction) -> Verdict {
+    pub fn direction(&self, direction: Direction, settings: &Settings) -> Verdict {
         let reported = &self.directions[direction as usize];
         Verdict {
             state: reported.state,
             cause: reported.cause,
             since: reported.since,
-            evidence_at: reported.track.evidence_at(),
-            evidence: reported.track.evidence(),
+            evidence_at: reported.track.evidence_at,
+            evidence: reported.track.evidence.report(),
+            needs: self.needs(direction, settings),
             transitions: reported.transitions,
         }
     }
 
+    /// How many clean probes would make a direction healthy.
+    fn needs(&self, direction: Direction, settings: &Settings) -> Option<Needs> {
+        let index = direction as usize;
+        let Reported { track, state, .. } = &self.directions[index];
+        if *state == State::Healthy {
+            return None;
+        }
+        let doublings = track.damping.doublings(settings);
+        let of_track = match doublings {
+            0 => 0,
+            _ if track.fit => 0,
+            _ => track.recovery.missing(track.enough(settings)),
+        };
+        let of_flow = |flow: &[Flow; 2]| {
+            let Flow { recovery, sick, .. } = &flow[index];
+            let damped = recovery.missing(settings.recovery_per_flow << doublings);
+            let undamped = settings.recovery_per_flow.saturating_sub(recovery.row);
+            let missing = match (sick, track.fit) {
+                (true, _) => damped.max(undamped),
+                (false, true) => 0,
+                (false, false) => undamped,
+            };
+            missing * self.flows.len() as u32
+        };
+        let of_flows = self.flows.iter().map(of_flow).max().unwrap_or(0);
+        let slow = self.latency.is_slow();
+        let of_latency = if slow { self.latency.recovery.missing(settings.recovery) } else { 0 };
+        let probes = of_track.max(of_flows).max(of_latency).max(1);
+        Some(Needs { clean_probes: probes, seconds: settings.time_of(probes) as f64 / 1e9 })
+    }
+
+    /// The verdict on one direction, without its evidence.
+    #[inline]
+    #[must_use]
+    pub const fn state_of(&self, direction: Direction) -> State {
+        self.directions[direction as usize].state
+    }
+
     /// The worse of the two directions.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub const fn state(&self) -> State {
         self.directions[0].state.worse(self.directions[1].state)
     }
 
-    /// Whether one flow's probes pass.
+    /// Whether any test of the path is half-way to its alarm, or the peer is silent.
+    #[inline]
+    #[must_use]
+    pub fn is_near_alarm(&self, settings: &Settings) -> bool {
+        let near = |reported: &Reported| {
+            reported.track.silences > 0 || reported.track.bank.is_near_alarm(&settings.path)
+        };
+        self.directions.iter().any(near)
+    }
+
+    /// Whether the path has ever been healthy.
+    #[must_use]
+    pub fn was_ever_healthy(&self) -> bool {
+        self.directions.iter().all(|reported| reported.transitions.healthy > 0)
+    }
+
+    /// Since when the path as a whole has had its state.
+    #[must_use]
+    pub fn since(&self) -> Nanos {
+        let state = self.state();
+        let of_state = self.directions.iter().filter(|reported| reported.state == state);
+        of_state.map(|reported| reported.since).max().unwrap_or(0)
+    }
+
+    /// Whether one flow's probes pass, in the worse direction.
     #[must_use]
     pub fn flow(&self, flow: usize) -> State {
-        let dead = self.flows[flow].iter().any(|track| track.dead);
-        if dead { State::Unhealthy } else { self.state() }
+        let sick = self.flows[flow].iter().any(|track| track.sick);
+        match self.state() {
+            _ if sick => State::Unhealthy,
+            // What makes the path so is other flows.
+            State::Degraded if self.flows.iter().flatten().any(|flow| flow.sick) => State::Healthy,
+            state => state,
+        }
     }
 }
 
@@ -221,9 +405,10 @@ enum Says {
     NotLost,
 }
 
-const fn evidence(outcome: Outcome, direction: Direction) -> Says {
+const fn says(outcome: Outcome, direction: Direction, settings: &Settings) -> Says {
     use Direction::{Forward, Reverse};
     match (outcome, direction) {
+        (Outcome::Lost(_), _) if settings.defects.has(Defect::NoDirection) => Says::Lost,
         (Outcome::Answered { .. }, _) | (Outcome::Lost(Lost::Reverse), Forward) => Says::Passed,
         (Outcome::Lost(Lost::Forward), Forward)
         | (Outcome::Lost(Lost::Reverse | Lost::Silent), Reverse)
@@ -237,21 +422,3 @@ const fn evidence(outcome: Outcome, direction: Direction) -> Says {
         (Outcome::TakenBack(_), _) => Says::Alive,
     }
 }
-
-impl FlowTrack {
-    fn pass(&mut self, settings: &Settings) {
-        self.losses_in_a_row = 0;
-        self.passes_in_a_row = self.passes_in_a_row.saturating_add(1);
-        // A flow has only its share of the path's probes, but the same time to recover.
-        self.dead &= self.passes_in_a_row < settings.recovery_probes.min(DEAD_FLOW_LOSSES);
-    }
-
-    fn fail(&mut self) {
-        self.passes_in_a_row = 0;
-        self.losses_in_a_row = self.losses_in_a_row.saturating_add(1);
-        self.dead |= self.losses_in_a_row >= DEAD_FLOW_LOSSES;
-    }
-}
-
-#[cfg(test)]
-mod tests;

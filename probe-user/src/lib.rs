@@ -5,6 +5,7 @@
 //! - [`account`]: from the memory of the kernel to the outcome of every probe.
 //! - [`prefix`]: prefixes of addresses.
 //! - [`health`]: from outcomes to verdicts.
+//! - [`random`]: pseudorandom numbers for simulations.
 //! - [`reflector`]: from a request to its reply, where the kernel does not do it.
 //! - [`report`]: the documents that the outside reads.
 //!
@@ -31,6 +32,7 @@ pub mod keys;
 pub mod metrics;
 pub mod ping;
 pub mod prefix;
+pub mod random;
 pub mod reflector;
 pub mod report;
 pub mod resolve;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Cause, State};
+use crate::verdict::{Cause, Direction as Way, State};
 
 /// The answer of `/api/v1/paths`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,8 +14,90 @@ pub struct Paths {
     pub region: String,
     /// When this was true, in seconds since the Unix epoch.
     pub at: f64,
+    /// The last event that is in it.
+    pub revision: Revision,
+    /// Since when the node holds itself for cut off, in seconds since the Unix epoch; `null` if it does not.
+    pub isolated_since: Option<f64>,
     /// One for each peer, in the order of the config.
     pub paths: Vec<Path>,
+}
+
+/// The place of a document or an event in the history of an agent.
+///
+/// Whoever keeps what an agent tells, keeps the newer of two: the later run of the agent, and within one run the higher
+/// number. So nothing old replaces anything new, whatever order it comes in, and a restart is accepted at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Revision {
+    /// When the agent was started, in nanoseconds since the Unix epoch.
+    pub epoch: u64,
+    /// How many events there were since.
+    pub sequence: u64,
+}
+
+/// A verdict that has changed; what `/api/v1/events` tells.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its place in the history of the agent.
+    pub revision: Revision,
+    /// When, in seconds since the Unix epoch.
+    pub at: f64,
+    /// Name of the peer.
+    pub peer: String,
+    /// Region of the peer.
+    pub region: String,
+    /// Of which direction.
+    pub direction: Way,
+    /// The verdict until then.
+    pub from: State,
+    /// The verdict from then on.
+    pub to: State,
+    /// Why.
+    pub cause: Cause,
+    /// The probes that it rests on.
+    pub evidence: Evidence,
+    /// What would make it healthy; `null` where it is.
+    pub needs: Option<Needs>,
+}
+
+/// The answer of `/api/v1/regions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Regions {
+    /// Name of the node that reports.
+    pub node: String,
+    /// Its region.
+    pub region: String,
+    /// When this was true, in seconds since the Unix epoch.
+    pub at: f64,
+    /// Since when the node holds itself for cut off, in seconds since the Unix epoch; `null` if it does not.
+    pub isolated_since: Option<f64>,
+    /// One for each region that has a peer.
+    pub regions: Vec<Region>,
+}
+
+/// The link to a region.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// The worse of the two directions.
+    pub state: State,
+    /// From this node to the region.
+    pub forward: Link,
+    /// From the region to this node.
+    pub reverse: Link,
+    /// Paths to its peers.
+    pub paths: usize,
+}
+
+/// The verdict on one direction of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// The verdict.
+    pub verdict: State,
+    /// Why.
+    pub cause: Cause,
+    /// Since when, in seconds since the Unix epoch.
+    pub since: f64,
 }
 
 /// The direct path to a peer.
@@ -62,12 +144,14 @@ pub struct Direction {
     pub expires_in_seconds: Option<f64>,
     /// The probes that it rests on.
     pub evidence: Evidence,
+    /// What would make it healthy; `null` where it is.
+    pub needs: Option<Needs>,
     /// How often it has changed to each state.
     pub transitions: Transitions,
 }
 
 /// The probes that a verdict rests on: the most recent ones since it came, at most 128; that of a loss
-/// begins with the first one that was lost.
+/// begins where the loss seems to have begun, and goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// How many there are.
@@ -76,6 +160,17 @@ pub struct Evidence {
     pub lost: u32,
     /// Lost divided by all; `null` where there are none.
     pub loss_ratio: Option<f64>,
+    /// The interval that holds the true loss ratio with 95 % confidence; `null` where there are none.
+    pub loss_interval: Option<[f64; 2]>,
+}
+
+/// What would make a direction healthy, if nothing were lost any more.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Needs {
+    /// So many more probes have to pass...
+    pub clean_probes: u32,
+    /// ...which takes about so many seconds.
+    pub seconds: f64,
 }
 
 /// How often a direction has changed to each state.

@@ -101,10 +101,16 @@ pub enum Cause {
     Starting,
     /// Probes pass.
     Passing,
-    /// More probes were lost than the profile accepts.
+    /// More probes are lost than are accepted.
     Loss,
-    /// Some flows of the path lose all their probes, the others pass.
+    /// Some flows of the path lose more than is accepted, the others do not.
     FlowLoss,
+    /// Some paths of the link lose more than is accepted, the others do not.
+    PathLoss,
+    /// Round trips are much longer than usual.
+    Latency,
+    /// So many peers fail at once that this node must be the one that is cut off.
+    Isolated,
     /// Neither answers nor probes come from the peer, so nothing can be said of the way there.
     Silence,
     /// The last evidence is too old.
@@ -112,6 +118,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Starting,
+        Self::Passing,
+        Self::Loss,
+        Self::FlowLoss,
+        Self::PathLoss,
+        Self::Latency,
+        Self::Isolated,
+        Self::Silence,
+        Self::Expired,
+    ];
+
     /// The name in the API, in metrics and in logs.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -120,6 +139,9 @@ impl Cause {
             Self::Passing => "passing",
             Self::Loss => "loss",
             Self::FlowLoss => "flow_loss",
+            Self::PathLoss => "path_loss",
+            Self::Latency => "latency",
+            Self::Isolated => "isolated",
             Self::Silence => "silence",
             Self::Expired => "expired",
         }

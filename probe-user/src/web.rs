@@ -8,6 +8,8 @@
 //! | `/-/ready`        | 200, or 503 and why not                                         |
 //! | `/-/reload`       | POST: 200 and what changed, or 400 and why the config was refused |
 //! | `/api/v1/paths`   | [`report::Paths`] as JSON                                       |
+//! | `/api/v1/regions` | [`report::Regions`] as JSON                                     |
+//! | `/api/v1/events`  | every [`report::Event`] from now on, as server-sent events      |
 
 #[cfg(test)]
 mod tests;
@@ -19,10 +21,12 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::oneshot;
 
 use crate::metrics::{self, Snapshot};
@@ -39,6 +43,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// The verdicts.
     fn paths(&self) -> report::Paths;
+
+    /// The links to regions.
+    fn regions(&self) -> report::Regions;
+
+    /// The changes of verdicts from now on.
+    fn events(&self) -> broadcast::Receiver<report::Event>;
 
     /// Whether the agent does its work.
     ///
@@ -64,6 +74,8 @@ pub fn router(source: Arc<dyn Source>) -> Router {
         .route("/-/ready", get(ready))
         .route("/-/reload", post(reload))
         .route("/api/v1/paths", get(paths))
+        .route("/api/v1/regions", get(regions))
+        .route("/api/v1/events", get(events))
         .with_state(source)
 }
 
@@ -129,6 +141,40 @@ async fn paths(agent: Agent) -> Response {
         Ok(paths) => ([NO_STORE], Json(paths)).into_response(),
         Err(failed) => failed,
     }
+}
+
+async fn regions(agent: Agent) -> Response {
+    match ask(agent, Source::regions).await {
+        Ok(regions) => ([NO_STORE], Json(regions)).into_response(),
+        Err(failed) => failed,
+    }
+}
+
+/// The name of an event is `verdict`, its id `EPOCH-SEQUENCE`, its data a [`report::Event`]. A listener that is too slow
+/// gets an event `missed` with how many it has missed, and had better ask for all paths.
+async fn events(agent: Agent) -> Response {
+    let receiver = match ask(agent, Source::events).await {
+        Ok(receiver) => receiver,
+        Err(failed) => return failed,
+    };
+    let next = |mut receiver: broadcast::Receiver<report::Event>| async {
+        let event = match receiver.recv().await {
+            Ok(event) => {
+                let report::Revision { epoch, sequence } = event.revision;
+                Event::default()
+                    .event("verdict")
+                    .id(format!("{epoch}-{sequence}"))
+                    .json_data(&event)
+            }
+            Err(RecvError::Lagged(missed)) => {
+                Ok(Event::default().event("missed").data(missed.to_string()))
+            }
+            Err(RecvError::Closed) => return None,
+        };
+        Some((event, receiver))
+    };
+    let stream = futures_util::stream::unfold(receiver, next);
+    ([NO_STORE], Sse::new(stream).keep_alive(KeepAlive::default())).into_response()
 }
 
 /// All answers are about now.

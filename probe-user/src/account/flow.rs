@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use probe_ebpf::maps::{Slot, SlotState};
 
 use super::{Lost, Memory, Outcome, Rules, rtt::Estimator};
-use crate::{report::Probes, verdict::Nanos};
+use crate::{health::defect::Defect, report::Probes, verdict::Nanos};
 
 /// The account of one flow.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,7 @@ impl Flow {
         rules: &Rules,
         now: Nanos,
         silence: Option<Lost>,
-        sink: &mut impl FnMut(Outcome),
+        sink: &mut impl FnMut(Nanos, Outcome),
     ) {
         let sent = memory.sent();
         self.skip_overwritten(sent, rules.slots);
@@ -87,7 +87,7 @@ impl Flow {
             let slot = memory.slot(self.next);
             if slot.sequence != self.next {
                 self.skip();
-            } else if SlotState::from_u32(slot.state) == SlotState::Answered {
+            } else if self.is_answered(&slot, rules) {
                 self.answered(&slot, sink);
             } else if !self.give_up_run(memory, rules, now, sent, silence, sink) {
                 break;
@@ -106,13 +106,27 @@ impl Flow {
         }
     }
 
+    fn is_answered(&self, slot: &Slot, rules: &Rules) -> bool {
+        SlotState::from_u32(slot.state) == SlotState::Answered && !self.refuses(slot, rules)
+    }
+
+    /// Never in the product, where every answer to a probe that waits counts. The defects are those of validators that
+    /// expect answers to stay within a window, or the reflector's numbers to grow.
+    fn refuses(&self, slot: &Slot, rules: &Rules) -> bool {
+        let Some(anchor) = self.anchor else { return false };
+        let gap = slot.sequence.wrapping_sub(anchor.sequence);
+        (rules.defects.has(Defect::Validation) && gap > 16)
+            || (rules.defects.has(Defect::NoReflectorRestart)
+                && slot.reflector_sequence < anchor.reflector_sequence)
+    }
+
     fn skip(&mut self) {
         self.next = self.next.wrapping_add(1);
         self.totals.sent += 1;
         self.anchor = None;
     }
 
-    fn answered(&mut self, slot: &Slot, sink: &mut impl FnMut(Outcome)) {
+    fn answered(&mut self, slot: &Slot, sink: &mut impl FnMut(Nanos, Outcome)) {
         self.next = self.next.wrapping_add(1);
         self.totals.sent += 1;
         self.totals.answered += 1;
@@ -120,7 +134,7 @@ impl Flow {
             Some(Anchor { sequence: slot.sequence, reflector_sequence: slot.reflector_sequence });
         self.silence = None;
         self.rtt.add(Nanos::from(slot.round_trip));
-        sink(Outcome::Answered { round_trip: slot.round_trip });
+        sink(slot.sent_at, Outcome::Answered { round_trip: slot.round_trip });
     }
 
     /// Gives up the unanswered probes from `next` on, if that can be done. Returns whether it was.
@@ -131,7 +145,7 @@ impl Flow {
         now: Nanos,
         sent: u32,
         silence: Option<Lost>,
-        sink: &mut impl FnMut(Outcome),
+        sink: &mut impl FnMut(Nanos, Outcome),
     ) -> bool {
         let run = self.overdue_run(memory, rules, now, sent);
         if run.length == 0 {
@@ -178,7 +192,7 @@ impl Flow {
             if sequence == sent || slot.sequence != sequence {
                 return Run { length, answered: None };
             }
-            if SlotState::from_u32(slot.state) == SlotState::Answered {
+            if self.is_answered(&slot, rules) {
                 return Run { length, answered: Some(slot) };
             }
             if !is_overdue(&slot, deadline, now) {
@@ -209,12 +223,13 @@ impl Flow {
         }
     }
 
-    fn give_up(&mut self, memory: &impl Memory, lost: Lost, sink: &mut impl FnMut(Outcome)) {
+    fn give_up(&mut self, memory: &impl Memory, lost: Lost, sink: &mut impl FnMut(Nanos, Outcome)) {
         let sequence = self.next;
-        self.given_up.push_back(GivenUp { sequence, sent_at: memory.slot(sequence).sent_at, lost });
+        let sent_at = memory.slot(sequence).sent_at;
+        self.given_up.push_back(GivenUp { sequence, sent_at, lost });
         self.next = sequence.wrapping_add(1);
         self.totals.sent += 1;
-        sink(Outcome::Lost(lost));
+        sink(sent_at, Outcome::Lost(lost));
     }
 
     /// Looks after the probes that were given up: takes the loss of those back that were answered
@@ -224,7 +239,7 @@ impl Flow {
         memory: &impl Memory,
         rules: &Rules,
         now: Nanos,
-        sink: &mut impl FnMut(Outcome),
+        sink: &mut impl FnMut(Nanos, Outcome),
     ) {
         let answered = memory.answered();
         if answered != self.answered_seen {
@@ -238,7 +253,7 @@ impl Flow {
                     rtt.add(Nanos::from(slot.round_trip));
                     totals.answered += 1;
                     totals.late += 1;
-                    sink(Outcome::TakenBack(probe.lost));
+                    sink(probe.sent_at, Outcome::TakenBack(probe.lost));
                 }
                 !late
             });

@@ -31,8 +31,8 @@ impl Path {
         self.rules.interval = interval;
     }
 
-    /// Judges all probes of which something can be said by now. `sink` is told the index of the flow
-    /// and the outcome, oldest first within each flow.
+    /// Judges all probes of which something can be said by now. `sink` is told the index of the flow, when
+    /// the probe was sent, and the outcome; oldest first within each flow.
     ///
     /// `arrivals` are the peer's own probes, as our reflector saw them.
     pub fn judge(
@@ -40,12 +40,14 @@ impl Path {
         memories: &[impl Memory],
         arrivals: Arrivals,
         now: Nanos,
-        sink: &mut impl FnMut(usize, Outcome),
+        sink: &mut impl FnMut(usize, Nanos, Outcome),
     ) {
         self.visits.note(arrivals);
         let silence = self.silence(memories, now);
         for (index, (flow, memory)) in self.flows.iter_mut().zip(memories).enumerate() {
-            flow.judge(memory, &self.rules, now, silence, &mut |outcome| sink(index, outcome));
+            flow.judge(memory, &self.rules, now, silence, &mut |sent_at, outcome| {
+                sink(index, sent_at, outcome);
+            });
         }
     }
 

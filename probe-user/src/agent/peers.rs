@@ -4,12 +4,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use probe_ebpf::{frame::Address, stamp::Mode};
 
-use super::state::{State, nanos, settings};
+use super::{
+    regions::Region,
+    state::{State, nanos},
+};
 use crate::{
     account::{self, Rules, rtt},
     config::{Config, Host, PeerConfig, ReflectorKind},
     datapath::SessionKeys,
-    health,
+    health::{self, defect::Defects},
     report::Probes,
     sender::{Target, template::Template},
 };
@@ -17,6 +20,8 @@ use crate::{
 /// A peer of the config.
 pub(super) struct Peer {
     pub(super) config: PeerConfig,
+    /// Its region, as an index into those of the state.
+    pub(super) region: usize,
     /// Why it is not probed, if it is not.
     pub(super) problem: Option<String>,
     pub(super) path: Option<Path>,
@@ -92,30 +97,45 @@ impl State {
             let same = old.iter().position(|peer| self.goes_on(before, &peer.config, &config));
             self.peers.push(if let Some(index) = same {
                 kept += 1;
-                Peer { config, ..old.swap_remove(index) }
+                Peer { config, region: 0, ..old.swap_remove(index) }
             } else {
-                Peer { config, problem: Some("not resolved yet".to_owned()), path: None }
+                Peer { config, region: 0, problem: Some("not resolved yet".to_owned()), path: None }
             });
         }
         for peer in old {
             self.close(peer.path);
         }
         self.set_session_keys(before);
-        let (settings, interval) = (settings(&self.config), nanos(self.config.probe.interval));
+        self.settings = self.config.health.settings(&self.config.probe);
+        let interval = nanos(self.config.probe.interval);
         for index in 0..self.peers.len() {
             let peer = &mut self.peers[index];
             if let Some(path) = &mut peer.path {
-                path.health.set_settings(settings);
                 path.account.set_interval(interval);
             } else if let Host::Ip(ip) = peer.config.address.host {
                 let address = SocketAddr::new(ip, peer.config.address.port);
                 self.open(index, address);
             }
         }
-        let regions: Vec<&String> = self.peers.iter().map(|peer| &peer.config.region).collect();
-        self.round_trips.retain(|region, _| regions.contains(&region));
+        self.set_regions();
         self.set_targets();
         kept
+    }
+
+    /// Makes the regions those of the peers.
+    fn set_regions(&mut self) {
+        let mut old = std::mem::take(&mut self.regions);
+        for peer in &mut self.peers {
+            let name = &peer.config.region;
+            peer.region =
+                self.regions.iter().position(|region| region.name == *name).unwrap_or_else(|| {
+                    let known = old.iter().position(|region| region.name == *name);
+                    self.regions.push(
+                        known.map_or_else(|| Region::new(name), |index| old.swap_remove(index)),
+                    );
+                    self.regions.len() - 1
+                });
+        }
     }
 
     /// Whether the sessions to a peer go on with another config. They do with another key, but not in
@@ -178,6 +198,7 @@ impl State {
             timeout: nanos(config.probe.timeout),
             slots: self.datapath.options().slots,
             stateful: self.peers[peer].config.reflector == ReflectorKind::Stateful,
+            defects: Defects::NONE,
         };
         let now = crate::datapath::clock::monotonic();
         self.peers[peer].problem = None;
@@ -186,7 +207,7 @@ impl State {
             index,
             keys,
             account: account::path::Path::new(rules, flows.len()),
-            health: health::Path::new(settings(config), flows.len(), now),
+            health: health::Path::new(flows.len(), now),
             recent: rtt::Recent::default(),
             flows,
         });

@@ -2,11 +2,13 @@
 
 use super::{
     peers::{Flow, Path, Peer},
+    regions::Region,
     state::State,
 };
 use crate::{
     account::rtt,
     datapath::attach::Attachment,
+    health::Settings,
     metrics::{Interface, RegionRtt, Snapshot},
     report,
     verdict::{Cause, Direction, Nanos, State as Verdict},
@@ -17,12 +19,41 @@ impl State {
     /// both in nanoseconds.
     #[must_use]
     pub fn paths(&self, now: Nanos, unix: Nanos) -> report::Paths {
-        let moment = Moment { now, unix, expiry: self.config.health.expiry.as_nanos() as Nanos };
+        let moment = Moment { now, unix, settings: &self.settings };
         report::Paths {
             node: self.config.node.name.clone(),
             region: self.config.node.region.clone(),
             at: seconds(unix),
+            revision: self.events.revision(),
+            isolated_since: self.isolation.since().map(|since| moment.unix(since)),
             paths: self.peers.iter().map(|peer| path(peer, &moment)).collect(),
+        }
+    }
+
+    /// The links to the regions as they are now; times as in [`State::paths`].
+    #[must_use]
+    pub fn region_links(&self, now: Nanos, unix: Nanos) -> report::Regions {
+        let moment = Moment { now, unix, settings: &self.settings };
+        let region = |(index, region): (usize, &Region)| {
+            let [forward, reverse] = region.link.map(|(since, verdict, cause)| report::Link {
+                verdict,
+                cause,
+                since: moment.unix(since),
+            });
+            report::Region {
+                name: region.name.clone(),
+                state: forward.verdict.worse(reverse.verdict),
+                forward,
+                reverse,
+                paths: self.peers.iter().filter(|peer| peer.region == index).count(),
+            }
+        };
+        report::Regions {
+            node: self.config.node.name.clone(),
+            region: self.config.node.region.clone(),
+            at: seconds(unix),
+            isolated_since: self.isolation.since().map(|since| moment.unix(since)),
+            regions: self.regions.iter().enumerate().map(region).collect(),
         }
     }
 
@@ -33,35 +64,40 @@ impl State {
             name: attachment.interface.clone(),
             mode: attachment.mode.label().to_owned(),
         };
-        let region = |(region, histogram): (&String, &rtt::Histogram)| RegionRtt {
-            region: region.clone(),
+        let region = |region: &Region| RegionRtt {
+            region: region.name.clone(),
             bounds: &rtt::BOUNDS,
-            counts: histogram.counts.to_vec(),
-            sum: histogram.sum,
+            counts: region.round_trips.counts.to_vec(),
+            sum: region.round_trips.sum,
         };
         Snapshot {
             paths: self.paths(now, unix),
             counters: self.datapath.counters(),
             interfaces: self.datapath.attachments().iter().map(interface).collect(),
             last_reload_successful: self.last_reload_successful,
-            rtt: self.round_trips.iter().map(region).collect(),
+            rtt: self.regions.iter().map(region).collect(),
         }
     }
 }
 
-struct Moment {
+struct Moment<'s> {
     now: Nanos,
     unix: Nanos,
-    expiry: Nanos,
+    settings: &'s Settings,
 }
 
-impl Moment {
+impl Moment<'_> {
+    /// A monotonic time in seconds since the Unix epoch.
+    fn unix(&self, then: Nanos) -> f64 {
+        seconds(self.unix) - self.age(then)
+    }
+
     fn age(&self, then: Nanos) -> f64 {
         seconds(self.now.saturating_sub(then))
     }
 }
 
-fn path(peer: &Peer, moment: &Moment) -> report::Path {
+fn path(peer: &Peer, moment: &Moment<'_>) -> report::Path {
     let known = peer.path.as_ref();
     let flows: Vec<report::Flow> = known.map(flows).unwrap_or_default();
     let mut probes = report::Probes::default();
@@ -93,7 +129,7 @@ fn flows(path: &Path) -> Vec<report::Flow> {
     path.flows.iter().enumerate().map(flow).collect()
 }
 
-fn direction(path: Option<&Path>, direction: Direction, moment: &Moment) -> report::Direction {
+fn direction(path: Option<&Path>, direction: Direction, moment: &Moment<'_>) -> report::Direction {
     let Some(path) = path else {
         return report::Direction {
             verdict: Verdict::Unknown,
@@ -103,21 +139,23 @@ fn direction(path: Option<&Path>, direction: Direction, moment: &Moment) -> repo
             age_seconds: None,
             expires_in_seconds: None,
             evidence: report::Evidence::default(),
+            needs: None,
             transitions: report::Transitions::default(),
         };
     };
-    let verdict = path.health.direction(direction);
+    let verdict = path.health.direction(direction, moment.settings);
     let lasts = moment.age(verdict.since);
     let age = verdict.evidence_at.map(|at| moment.age(at));
-    let expires = age.map(|age| (seconds(moment.expiry) - age).max(0.0));
+    let expires = age.map(|age| (seconds(moment.settings.expiry) - age).max(0.0));
     report::Direction {
         verdict: verdict.state,
         cause: verdict.cause,
-        since: seconds(moment.unix) - lasts,
+        since: moment.unix(verdict.since),
         since_seconds: lasts,
         age_seconds: age,
         expires_in_seconds: expires.filter(|_| verdict.state != Verdict::Unknown),
         evidence: verdict.evidence,
+        needs: verdict.needs,
         transitions: verdict.transitions,
     }
 }

@@ -1,15 +1,18 @@
 //! What the threads of an agent share, and what a tick does with it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result};
 
-use super::{capacity, host::Watch, peers::Peer};
+use super::{capacity, events::Events, host::Watch, peers::Peer, regions::Region};
 use crate::{
-    account::{Memory as _, Outcome, rtt},
+    account::{Memory as _, Outcome},
     config::{Config, NodeConfig},
     datapath::{Datapath, Options, ReflectorOptions},
-    health::{self, Settings},
+    health::{
+        Settings,
+        isolation::{Isolation, Vote},
+    },
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
 };
@@ -17,6 +20,9 @@ use crate::{
 /// Everything that the agent knows.
 pub struct State {
     pub(super) config: Config,
+    /// What the config means for the verdicts.
+    pub(super) settings: Settings,
+    pub(super) isolation: Isolation,
     pub(super) datapath: Datapath,
     pub(super) sender: Sender,
     pub(super) attempts: Attempts,
@@ -25,8 +31,9 @@ pub struct State {
     /// Indexes of peers that are free.
     pub(super) free_peers: VecDeque<u32>,
     pub(super) peers: Vec<Peer>,
-    /// Round trips by the region of the peer.
-    pub(super) round_trips: BTreeMap<String, rtt::Histogram>,
+    /// The regions of the peers.
+    pub(super) regions: Vec<Region>,
+    pub(super) events: Events,
     pub(super) last_reload_successful: bool,
     watch: Watch,
 }
@@ -64,6 +71,8 @@ impl State {
         let sender = Sender::start(sockets, interval, attempts.clone())
             .context("cannot start the sending thread")?;
         let mut state = Self {
+            settings: config.health.settings(&config.probe),
+            isolation: Isolation::default(),
             config,
             datapath,
             sender,
@@ -71,7 +80,8 @@ impl State {
             free_ssids: (1..=sessions as u16).collect(),
             free_peers: (0..sessions as u32).collect(),
             peers: Vec::new(),
-            round_trips: BTreeMap::new(),
+            regions: Vec::new(),
+            events: Events::new(),
             last_reload_successful: true,
             watch: Watch::default(),
         };
@@ -101,36 +111,72 @@ impl State {
     /// Judges all paths.
     pub fn tick(&mut self, now: Nanos) {
         self.datapath.catch_up();
+        for index in 0..self.peers.len() {
+            self.account(index, now);
+        }
+        self.look_at_oneself(now);
+        let (settings, isolated) = (&self.settings, self.isolation.since().is_some());
         for peer in &mut self.peers {
             let Some(path) = &mut peer.path else { continue };
-            let name = peer.config.name.as_str();
-            let memories: Vec<_> =
-                path.flows.iter().map(|flow| self.datapath.session(flow.ssid)).collect();
-            for (flow, memory) in path.flows.iter_mut().zip(&memories) {
-                // Attempts first: what is sent in between must not look like a failure.
-                let attempts = self.attempts.of(flow.ssid);
-                let missing = attempts.wrapping_sub(memory.sent()) as i32;
-                flow.not_sent = flow.not_sent.max(u64::try_from(missing).unwrap_or(0));
+            let mut changes = Vec::new();
+            path.health.tick(now, isolated, settings, &mut |change| changes.push(change));
+            for change in changes {
+                let verdict = path.health.direction(change.direction, settings);
+                self.events.publish(&peer.config, &change, &verdict);
             }
-            let arrivals = self.datapath.arrivals(path.index);
-            let region = &peer.config.region;
-            if !self.round_trips.contains_key(region) {
-                self.round_trips.insert(region.clone(), rtt::Histogram::default());
+        }
+        for (index, region) in self.regions.iter_mut().enumerate() {
+            let of_region = self.peers.iter().filter(|peer| peer.region == index);
+            region.judge(
+                of_region.filter_map(|peer| Some(&peer.path.as_ref()?.health)),
+                isolated,
+                now,
+            );
+        }
+    }
+
+    /// Takes in what became of the probes to one peer.
+    fn account(&mut self, index: usize, now: Nanos) {
+        let peer = &mut self.peers[index];
+        let Some(path) = &mut peer.path else { return };
+        let memories: Vec<_> =
+            path.flows.iter().map(|flow| self.datapath.session(flow.ssid)).collect();
+        for (flow, memory) in path.flows.iter_mut().zip(&memories) {
+            // Attempts first: what is sent in between must not look like a failure.
+            let attempts = self.attempts.of(flow.ssid);
+            let missing = attempts.wrapping_sub(memory.sent()) as i32;
+            flow.not_sent = flow.not_sent.max(u64::try_from(missing).unwrap_or(0));
+        }
+        let arrivals = self.datapath.arrivals(path.index);
+        let histogram = &mut self.regions[peer.region].round_trips;
+        let (health, recent, settings) = (&mut path.health, &mut path.recent, &self.settings);
+        path.account.judge(&memories, arrivals, now, &mut |flow, sent_at, outcome| {
+            if let Outcome::Answered { round_trip } = outcome {
+                histogram.add(round_trip);
+                recent.add(round_trip);
             }
-            let histogram = self.round_trips.get_mut(region).expect("it was put there just now");
-            let (health, recent) = (&mut path.health, &mut path.recent);
-            let mut log = |change: health::Transition| {
-                let health::Transition { direction, from, to, cause, .. } = change;
-                tracing::info!(peer = name, %direction, %from, %to, %cause, "verdict");
-            };
-            path.account.judge(&memories, arrivals, now, &mut |flow, outcome| {
-                if let Outcome::Answered { round_trip } = outcome {
-                    histogram.add(round_trip);
-                    recent.add(round_trip);
-                }
-                health.observe(flow, outcome, now, &mut log);
-            });
-            health.tick(now, &mut log);
+            health.observe(flow, sent_at, outcome, now, settings);
+        });
+    }
+
+    /// Whether it is this node that is cut off. Peers of one region share its fate, so regions are counted.
+    fn look_at_oneself(&mut self, now: Nanos) {
+        for region in &mut self.regions {
+            region.vote = Vote::default();
+        }
+        for peer in &self.peers {
+            let Some(path) = &peer.path else { continue };
+            self.regions[peer.region].vote.add(&path.health, now, &self.settings);
+        }
+        let votes = self.regions.iter().map(|region| region.vote);
+        if self.isolation.update(votes, now) {
+            if self.isolation.since().is_some() {
+                tracing::warn!(
+                    "isolated: most regions fail at once, so this node must be the one that is cut off"
+                );
+            } else {
+                tracing::info!("no longer isolated");
+            }
         }
     }
 
@@ -143,16 +189,6 @@ impl State {
 /// What the config says of the reflector.
 pub(super) fn reflector_options(config: &Config) -> ReflectorOptions {
     config.reflector.options(config.auth.require)
-}
-
-pub(super) const fn settings(config: &Config) -> Settings {
-    let health = &config.health;
-    Settings {
-        window: health.window,
-        unhealthy_losses: health.unhealthy_losses,
-        recovery_probes: health.recovery_probes,
-        expiry: nanos(health.expiry),
-    }
 }
 
 /// A duration in nanoseconds.

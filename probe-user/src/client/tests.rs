@@ -3,7 +3,7 @@ mod plugin;
 mod table;
 mod units;
 
-use crate::report::{Direction, Evidence, Path, Paths, Probes, Quantiles, Transitions};
+use crate::report::{Direction, Evidence, Path, Paths, Probes, Quantiles, Revision, Transitions};
 use crate::verdict::{Cause, State};
 
 fn direction(verdict: State, cause: Cause, lost: u32, probes: u32, since: f64) -> Direction {
@@ -15,7 +15,8 @@ fn direction(verdict: State, cause: Cause, lost: u32, probes: u32, since: f64) -
         since_seconds: since,
         age_seconds: None,
         expires_in_seconds: None,
-        evidence: Evidence { probes, lost, loss_ratio },
+        evidence: Evidence { probes, lost, loss_ratio, loss_interval: None },
+        needs: None,
         transitions: Transitions::default(),
     }
 }
@@ -63,5 +64,12 @@ fn unresolved(peer: &str, region: &str) -> Path {
 }
 
 fn agent(paths: Vec<Path>) -> Paths {
-    Paths { node: "ams1".to_owned(), region: "ams".to_owned(), at: 1.8e9, paths }
+    Paths {
+        node: "ams1".to_owned(),
+        region: "ams".to_owned(),
+        at: 1.8e9,
+        revision: Revision::default(),
+        isolated_since: None,
+        paths,
+    }
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::health::FALSE_ALARMS;
 use super::reflector::{MAX_RATE, ReflectorConfig};
 use super::value::{MAX_NAME, readable};
-use super::{HealthConfig, MAX_WINDOW, ProbeConfig, Profile, WebConfig};
+use super::{HealthConfig, ProbeConfig, Profile, RecordConfig, WebConfig};
 
 const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zA-Zµ]+\s*)+$";
 
@@ -22,6 +23,7 @@ pub fn schema() -> Value {
             "node": node(),
             "probe": probe(),
             "health": health(),
+            "record": record(),
             "auth": auth(),
             "reflector": reflector(),
             "peer": { "type": "array", "description": "Whom to probe.", "items": peer() },
@@ -125,41 +127,74 @@ fn probe() -> Value {
 fn health() -> Value {
     let default = HealthConfig::default();
     let profiles = Profile::ALL.map(Profile::label);
+    let duration = |description: &str, default| {
+        json!({
+            "type": "string",
+            "description": description,
+            "pattern": DURATION,
+            "default": readable(default),
+        })
+    };
     section(
-        "When a path is called unhealthy, and when healthy again. Numbers given here override those of the profile.",
+        "What is asked of the verdicts. Numbers given here override those of the profile.",
         &[],
         &json!({
             "profile": {
                 "enum": profiles,
-                "description": "Ready-made numbers.",
+                "description": "Ready-made numbers; `linkprobe explain` tells what they guarantee.",
                 "default": Profile::default().label(),
             },
-            "window": {
-                "type": "integer",
-                "description": "How many of the latest probes a verdict looks at.",
-                "minimum": 1,
-                "maximum": MAX_WINDOW,
-                "default": default.window,
+            "accepted_loss": {
+                "type": "string",
+                "description": "The loss that is accepted, 0.01% to 20%.",
+                "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$",
+                "default": format!("{}%", 100.0 * default.accepted_loss),
             },
-            "unhealthy_losses": {
-                "type": "integer",
-                "description": "So many lost probes in the window make a direction unhealthy.",
-                "minimum": 1,
-                "maximum": MAX_WINDOW,
-                "default": default.unhealthy_losses,
+            "false_alarms_per_year": {
+                "type": "number",
+                "description": "False alarms in a year on a path that loses as much as is accepted.",
+                "minimum": FALSE_ALARMS.start(),
+                "maximum": FALSE_ALARMS.end(),
+                "default": default.false_alarms_per_year,
             },
+            "recovery": duration("So long all probes must pass to make a direction healthy.", default.recovery),
             "recovery_probes": {
                 "type": "integer",
-                "description": "So many probes that pass make it healthy again.",
+                "description": "So many probes at least must pass to make a direction healthy.",
                 "minimum": 1,
                 "maximum": 10_000,
                 "default": default.recovery_probes,
             },
-            "expiry": {
+            "damping": duration("The most that recovery grows to for a direction that relapses again and again.", default.damping),
+            "blip": duration("Losses of probes that were sent within this time count as one.", default.blip),
+            "expiry": duration("The age at which evidence expires and the verdict becomes unknown; at least probe.interval plus probe.timeout.", default.expiry),
+            "latency_factor": {
+                "type": "number",
+                "description": "Round trips beyond so many times their usual length are slow; 0 not to look at them.",
+                "minimum": 0,
+                "maximum": 100,
+                "default": default.latency_factor,
+            },
+        }),
+    )
+}
+
+fn record() -> Value {
+    let default = RecordConfig::default();
+    section(
+        "What the verdicts were made of, kept on disk for `linkprobe replay`.",
+        &[],
+        &json!({
+            "directory": {
                 "type": "string",
-                "description": "The age at which evidence expires and the verdict becomes unknown; at least probe.interval plus probe.timeout.",
-                "pattern": DURATION,
-                "default": readable(default.expiry),
+                "description": "Where it is kept, looked for beside the config; nothing is recorded without it.",
+                "minLength": 1,
+            },
+            "limit": {
+                "type": "string",
+                "description": "The most that it takes on disk, 1MiB to 1TiB; the oldest part makes room for the newest.",
+                "pattern": r"^\s*[0-9]+\s*([KMGT]iB|[kMGT]?B)\s*$",
+                "default": format!("{}MiB", default.limit >> 20),
             },
         }),
     )

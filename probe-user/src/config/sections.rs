@@ -12,15 +12,15 @@ use toml::de::{DeTable, DeValue};
 use super::auth::{self, Keys};
 use super::error::Problem;
 use super::reader::{Placed, Reader, Section, suggestion};
-use super::value::{self, readable};
+use super::value;
 use super::{
-    Config, DatapathKind, HealthConfig, MAX_SESSIONS, MAX_WINDOW, NodeConfig, PeerAddress,
-    PeerConfig, ProbeConfig, Profile, WebConfig, peer, reflector,
+    Config, DatapathKind, MAX_SESSIONS, NodeConfig, PeerAddress, PeerConfig, ProbeConfig,
+    WebConfig, health, peer, record, reflector,
 };
 
 /// The sections that this version knows.
-pub(super) const SECTIONS: [&str; 7] =
-    ["node", "probe", "health", "auth", "reflector", "peer", "web"];
+pub(super) const SECTIONS: [&str; 8] =
+    ["node", "probe", "health", "record", "auth", "reflector", "peer", "web"];
 
 /// Reads a whole config.
 pub(super) fn parse(text: &str, directory: &Path) -> Result<Config, Vec<Problem>> {
@@ -36,12 +36,13 @@ fn read(reader: &Reader<'_>, document: &DeTable<'_>, directory: &Path) -> Option
     unknown_sections(reader, document);
     let node = node(section(reader, document, "node"));
     let (probe, greater_offset) = probe(section(reader, document, "probe"));
-    let health = health(section(reader, document, "health"), &probe, greater_offset);
+    let health = health::read(section(reader, document, "health"), &probe, greater_offset);
+    let record = record::read(section(reader, document, "record"), directory);
     let web = web(section(reader, document, "web"));
     let (auth, keys) = auth::read(section(reader, document, "auth"), directory);
     let reflector = reflector::read(section(reader, document, "reflector"));
     let peers = peers(reader, document, &node, &probe, &keys);
-    Some(Config { node, probe, health, auth, reflector, peers, web })
+    Some(Config { node, probe, health, record, auth, reflector, peers, web })
 }
 
 fn unknown_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
@@ -53,7 +54,7 @@ fn unknown_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
         let message = match value.get_ref() {
             DeValue::Table(_) | DeValue::Array(_) => format!(
                 "linkprobe {} does not know this section; {}\
-                 it knows [node], [probe], [health], [auth], [reflector], [[peer]] and [web]",
+                 it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]] and [web]",
                 env!("CARGO_PKG_VERSION"),
                 suggestion(name, &SECTIONS, ""),
             ),
@@ -145,7 +146,6 @@ fn interface_list(section: &Section<'_, '_>, list: &Placed<&DeValue<'_>>) -> Vec
 
 const INTERVAL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(60));
 const TIMEOUT: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(60));
-const EXPIRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3600));
 
 /// The section, and where the greater of interval and timeout stands if it is given.
 fn probe(mut section: Section<'_, '_>) -> (ProbeConfig, Option<usize>) {
@@ -170,71 +170,6 @@ fn probe(mut section: Section<'_, '_>) -> (ProbeConfig, Option<usize>) {
         port: port.map_or(default.port, |port| port.value),
     };
     (probe, offset)
-}
-
-fn health(
-    mut section: Section<'_, '_>,
-    probe: &ProbeConfig,
-    greater_offset: Option<usize>,
-) -> HealthConfig {
-    let problems_before = section.reader.count();
-    let profile = section.optional("profile", profile);
-    let window = section.optional("window", |value| value::integer(value, 1..=MAX_WINDOW));
-    let losses =
-        section.optional("unhealthy_losses", |value| value::integer(value, 1..=MAX_WINDOW));
-    let recovery = section.optional("recovery_probes", |value| value::integer(value, 1..=10_000));
-    let expiry =
-        section.optional("expiry", |value| value::duration(value, EXPIRY.0..=EXPIRY.1, "3s"));
-
-    let chosen = profile.as_ref().map_or_else(Profile::default, |profile| profile.value);
-    let default = chosen.health();
-    let health = HealthConfig {
-        window: window.as_ref().map_or(default.window, |window| window.value),
-        unhealthy_losses: losses.as_ref().map_or(default.unhealthy_losses, |losses| losses.value),
-        recovery_probes: recovery.map_or(default.recovery_probes, |recovery| recovery.value),
-        expiry: expiry.as_ref().map_or(default.expiry, |expiry| expiry.value),
-    };
-    let origin = |given: bool| {
-        if given { String::new() } else { format!(" (of the profile {:?})", chosen.label()) }
-    };
-    // A field that was refused has no value to compare with.
-    let comparable = section.reader.count() == problems_before;
-    let place = losses.as_ref().or(window.as_ref()).map(|field| field.offset);
-    if let (true, Some(offset)) = (comparable && health.unhealthy_losses > health.window, place) {
-        let message = format!(
-            "{} lost probes{} cannot be among the last {}{}; write a number from 1 to {}, \
-             or a larger window",
-            health.unhealthy_losses,
-            origin(losses.is_some()),
-            health.window,
-            origin(window.is_some()),
-            health.window,
-        );
-        section.report(offset, "unhealthy_losses", &message);
-    }
-    let least = probe.interval + probe.timeout;
-    if comparable && health.expiry < least {
-        let offset = expiry.as_ref().map(|expiry| expiry.offset).or(greater_offset);
-        let message = format!(
-            "{}{} is less than probe.interval plus probe.timeout, so that verdicts would expire \
-             between two probes; set health.expiry to {} or more",
-            readable(health.expiry),
-            origin(expiry.is_some()),
-            readable(least),
-        );
-        section.report(offset.unwrap_or(section.offset), "expiry", &message);
-    }
-    section.finish();
-    health
-}
-
-fn profile(value: &DeValue<'_>) -> Result<Profile, String> {
-    Profile::ALL.into_iter().find(|profile| value.as_str() == Some(profile.label())).ok_or_else(
-        || {
-            let found = value::describe(value);
-            format!("{found} is not a profile; write \"fast\", \"balanced\" or \"calm\"")
-        },
-    )
 }
 
 fn web(mut section: Section<'_, '_>) -> WebConfig {

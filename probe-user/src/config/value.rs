@@ -45,6 +45,66 @@ where
         .ok_or_else(|| format!("{number} is out of range; {right}"))
 }
 
+/// A number in a range, whole or not.
+pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, String> {
+    let right = format!("write a number from {} to {}", range.start(), range.end());
+    let number = match value {
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok().map(|n| n as f64)
+        }
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        other => return Err(format!("{} does not do; {right}", describe(other))),
+    };
+    number
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("{} is out of range; {right}", describe(value)))
+}
+
+/// A percentage with its sign, as a ratio; the range is one of ratios.
+pub(super) fn percentage(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, String> {
+    let (least, most) = (100.0 * range.start(), 100.0 * range.end());
+    let right = format!("write a percentage from \"{least}%\" to \"{most}%\"");
+    let text = value.as_str().ok_or_else(|| format!("{} has no sign; {right}", describe(value)))?;
+    let percent =
+        text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+    let percent = percent.ok_or_else(|| format!("{text:?} is not a percentage; {right}"))?;
+    Some(percent / 100.0)
+        .filter(|ratio| range.contains(ratio))
+        .ok_or_else(|| format!("{text} is out of range; {right}"))
+}
+
+/// A size with its unit, in octets.
+pub(super) fn size(
+    value: &DeValue<'_>,
+    range: &RangeInclusive<u64>,
+    example: &str,
+) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
+        ("B", 1),
+    ];
+    let unlike = |found: &dyn Display| {
+        format!("{found} is not a size; write a number and a unit, such as \"{example}\"")
+    };
+    let text = value.as_str().ok_or_else(|| unlike(&describe(value)))?;
+    let parsed = UNITS.iter().find_map(|(unit, octets)| {
+        let number = text.trim().strip_suffix(unit)?.trim();
+        number.parse::<u64>().ok()?.checked_mul(*octets)
+    });
+    let octets = parsed.ok_or_else(|| unlike(&format!("{text:?}")))?;
+    Some(octets).filter(|octets| range.contains(octets)).ok_or_else(|| {
+        let (least, most) = (range.start() >> 20, range.end() >> 20);
+        format!("{text} is out of range; write a size from {least}MiB to {most}MiB")
+    })
+}
+
 /// A boolean.
 pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("{} does not do; write true or false", describe(value)))

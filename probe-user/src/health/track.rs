@@ -1,80 +1,112 @@
-//! One direction of a path.
+//! One direction of a path, over all its flows.
 
-use super::Settings;
-use crate::{
-    report::Evidence,
-    verdict::{Cause, Nanos, State},
+use super::{
+    Settings,
+    cusum::{Bank, TESTS},
+    damping::Damping,
+    defect::Defect,
+    evidence::Evidence,
+    recovery::Recovery,
 };
+use crate::verdict::{Cause, Nanos, State};
 
-/// What the last probes of one direction say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Probes in a row of which nothing can be said, after which nothing can be said of the direction.
+const SILENCES: u32 = 5;
+
+/// What the probes of one direction say.
+#[derive(Clone, Debug, Default)]
 pub struct Track {
-    /// The last probes, the newest in bit 0; a set bit is a lost one.
-    lost: u128,
-    /// How many of the bits mean something.
-    probes: u32,
-    /// Probes in a row that passed.
-    passes_in_a_row: u32,
-    /// Probes in a row of which nothing can be said, because the peer is silent.
-    silences_in_a_row: u32,
-    evidence_at: Option<Nanos>,
-    state: State,
-    cause: Cause,
+    pub(super) bank: Bank,
+    /// For how many probes each statistic has been above zero: where the loss began, if it is one.
+    pub(super) ages: [u32; TESTS],
+    pub(super) recovery: Recovery,
+    pub(super) damping: Damping,
+    pub(super) evidence: Evidence,
+    /// When the first probe of the last blip was sent.
+    pub(super) blip_at: Option<Nanos>,
+    /// The alarm was raised, and recovery has not come.
+    pub(super) alarmed: bool,
+    /// Recovery has come, and no alarm since.
+    pub(super) fit: bool,
+    pub(super) silences: u32,
+    pub(super) evidence_at: Option<Nanos>,
+    pub(super) unknown_because: Unknown,
 }
 
-impl Default for Track {
-    fn default() -> Self {
-        Self {
-            lost: 0,
-            probes: 0,
-            passes_in_a_row: 0,
-            silences_in_a_row: 0,
-            evidence_at: None,
-            state: State::Unknown,
-            cause: Cause::Starting,
-        }
-    }
+/// Why nothing is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unknown {
+    /// There was no evidence yet.
+    #[default]
+    Starting,
+    /// It is too old.
+    Expired,
+    /// The peer is silent.
+    Silence,
 }
 
 impl Track {
-    /// The longest window.
-    pub const MAX_WINDOW: u32 = u128::BITS;
-
-    /// The verdict and its cause, as of the last [`Track::judge`].
-    #[must_use]
-    pub const fn state(&self) -> (State, Cause) {
-        (self.state, self.cause)
-    }
-
-    /// When the newest evidence came.
-    #[must_use]
-    pub const fn evidence_at(&self) -> Option<Nanos> {
-        self.evidence_at
-    }
-
-    /// All probes that are remembered.
-    #[must_use]
-    pub fn evidence(&self) -> Evidence {
-        let lost = self.lost.count_ones();
-        let loss_ratio = (self.probes > 0).then(|| f64::from(lost) / f64::from(self.probes));
-        Evidence { probes: self.probes, lost, loss_ratio }
-    }
-
     /// A probe passed.
+    #[inline]
     pub fn pass(&mut self, now: Nanos, settings: &Settings) {
-        self.remember(0);
-        // Clamped: nothing that was before may make the way back any longer or shorter than this.
-        self.passes_in_a_row = (self.passes_in_a_row + 1).min(settings.recovery_probes);
-        self.silences_in_a_row = 0;
+        if self.is_pinned(settings) {
+            return;
+        }
+        for (age, statistic) in self.ages.iter_mut().zip(self.bank.statistics) {
+            *age = if statistic == 0 { 0 } else { age.saturating_add(1) };
+        }
+        self.bank.pass();
+        self.recovery.pass(self.enough(settings));
+        self.evidence.add(false);
+        self.silences = 0;
         self.evidence_at = Some(now);
     }
 
-    /// A probe was lost.
-    pub fn fail(&mut self, now: Nanos) {
-        self.remember(1);
-        self.passes_in_a_row = 0;
-        self.silences_in_a_row = 0;
+    /// A probe that was sent then was lost. Returns whether this has raised the alarm.
+    pub fn lose(&mut self, sent_at: Nanos, now: Nanos, settings: &Settings) -> bool {
+        self.recovery.lose(settings.penalty);
+        self.evidence.add(true);
+        self.silences = 0;
         self.evidence_at = Some(now);
+        if self.is_same_blip(sent_at, settings) {
+            return false;
+        }
+        self.blip_at = Some(sent_at);
+        for age in &mut self.ages {
+            *age = age.saturating_add(1);
+        }
+        if settings.defects.has(Defect::Unclamped) {
+            for (statistic, gain) in self.bank.statistics.iter_mut().zip(settings.path.gains) {
+                *statistic = statistic.saturating_add(gain);
+            }
+        } else {
+            self.bank.lose(&settings.path);
+        }
+        let Some(test) = self.bank.alarm(&settings.path).filter(|_| !self.alarmed) else {
+            return false;
+        };
+        self.alarmed = true;
+        self.recovery.restart();
+        // Since the statistic was zero, it has gone up by the gain for each loss and down by one for each pass.
+        let (age, gain) = (self.ages[test], settings.path.gains[test] as u32);
+        let losses = (self.bank.statistics[test] as u32).saturating_add(age).div_ceil(gain + 1);
+        self.evidence.begin(age, losses.min(age));
+        true
+    }
+
+    /// A probe was lost that belongs to a flow's own loss: no evidence for the alarm, but none for recovery either.
+    pub fn lose_aside(&mut self, now: Nanos, settings: &Settings) {
+        self.recovery.lose(settings.penalty);
+        self.alive(now);
+    }
+
+    fn is_same_blip(&self, sent_at: Nanos, settings: &Settings) -> bool {
+        self.blip_at.is_some_and(|at| at.abs_diff(sent_at) < settings.blip)
+    }
+
+    /// The defect of the incident: nothing reaches a verdict whose evidence has grown old.
+    const fn is_pinned(&self, settings: &Settings) -> bool {
+        settings.defects.has(Defect::Freshness) && self.alarmed && self.evidence_at.is_none()
     }
 
     /// There is a sign of life, though no probe of ours.
@@ -83,79 +115,102 @@ impl Track {
     }
 
     /// Nothing can be said of a probe.
-    pub const fn silence(&mut self) {
-        self.passes_in_a_row = 0;
-        self.silences_in_a_row = self.silences_in_a_row.saturating_add(1);
+    pub fn silence(&mut self) {
+        self.recovery = Recovery::default();
+        self.silences = self.silences.saturating_add(1);
     }
 
-    /// The last loss was none: the probe passed, and with it the row that it seemed to end goes on.
-    pub fn forgive(&mut self) {
-        self.lost &= self.lost.wrapping_sub(1);
-        let row = self.lost.trailing_zeros().min(self.probes);
-        self.passes_in_a_row = self.passes_in_a_row.max(row);
+    /// The last loss was none.
+    pub fn take_back(&mut self, settings: &Settings) {
+        if settings.defects.has(Defect::NeverTakenBack) {
+            return;
+        }
+        self.bank.take_back(&settings.path);
+        self.recovery.take_back(self.enough(settings));
+        self.evidence.take_back();
     }
 
-    /// Decides.
-    pub fn judge(&mut self, now: Nanos, settings: &Settings) {
-        let expired = self.evidence_at.is_none_or(|at| now.saturating_sub(at) > settings.expiry);
-        let lost = (self.lost & mask(settings.window)).count_ones();
-        let (state, cause) = if self.silences_in_a_row >= settings.unhealthy_losses {
-            (State::Unknown, Cause::Silence)
-        } else if expired {
-            match self.cause {
-                Cause::Starting | Cause::Silence => (State::Unknown, self.cause),
-                _ => (State::Unknown, Cause::Expired),
+    /// So many clean probes make it healthy.
+    #[inline]
+    #[must_use]
+    pub fn enough(&self, settings: &Settings) -> u32 {
+        if settings.defects.has(Defect::HastyRecovery) {
+            return 1;
+        }
+        self.damping.enough(settings.recovery, settings)
+    }
+
+    /// Decides. `flows_pass` is whether each flow by itself would allow recovery. Returns whether it has come from an
+    /// alarm.
+    pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
+        if self.silences >= SILENCES {
+            self.forget(Unknown::Silence);
+        } else if self.is_expired(now, settings) {
+            if settings.defects.has(Defect::Freshness) && self.alarmed {
+                self.evidence_at = None;
+                return false;
             }
-        } else if self.passes_in_a_row >= settings.recovery_probes {
-            (State::Healthy, Cause::Passing)
-        } else if lost >= settings.unhealthy_losses {
-            (State::Unhealthy, Cause::Loss)
-        } else {
-            (self.state, self.cause)
-        };
-        if state != self.state {
-            self.forget(state, settings);
-        }
-        (self.state, self.cause) = (state, cause);
-    }
-
-    /// A new verdict rests on new evidence; that of loss begins with the first loss of the window.
-    fn forget(&mut self, state: State, settings: &Settings) {
-        match state {
-            State::Healthy => (self.lost, self.probes) = (0, 0),
-            State::Unknown => (self.lost, self.probes, self.passes_in_a_row) = (0, 0, 0),
-            State::Degraded | State::Unhealthy => {
-                self.lost &= mask(settings.window);
-                self.probes = u128::BITS - self.lost.leading_zeros();
+            match self.unknown_because {
+                because @ (Unknown::Starting | Unknown::Silence) if !self.is_judged() => {
+                    self.forget(because);
+                }
+                _ => self.forget(Unknown::Expired),
+            }
+            self.alarmed = settings.defects.has(Defect::StaleIsUnhealthy);
+        } else if !self.fit || self.alarmed {
+            self.fit = false;
+            // Without damping the flows decide alone: within a flow, probes are judged in the order in which they
+            // were sent, and a loss that becomes known late takes nothing back from what came after it.
+            let is_damped = self.damping.doublings(settings) > 0;
+            let enough = !is_damped || self.recovery.missing(self.enough(settings)) == 0;
+            let recovered = enough && flows_pass;
+            let held = settings.defects.has(Defect::Unclamped)
+                && self.bank.alarm(&settings.path).is_some();
+            if recovered && !held {
+                let was_alarmed = self.alarmed;
+                if was_alarmed {
+                    self.damping.recover(now, self.evidence.loss_ratio());
+                }
+                (self.fit, self.alarmed) = (true, false);
+                (self.bank, self.ages) = Default::default();
+                self.evidence.restart();
+                return was_alarmed;
             }
         }
+        false
     }
 
-    fn remember(&mut self, lost: u128) {
-        self.lost = (self.lost << 1) | lost;
-        self.probes = (self.probes + 1).min(Self::MAX_WINDOW);
-    }
-}
-
-const fn mask(window: u32) -> u128 {
-    if window >= u128::BITS { u128::MAX } else { (1 << window) - 1 }
-}
-
-#[cfg(test)]
-pub(crate) mod arbitrary {
-    use super::{Cause, State, Track};
-
-    /// A track in any state that its type allows, from a stream of numbers.
-    pub(crate) fn track(mut next: impl FnMut() -> u64) -> Track {
-        let causes = [Cause::Starting, Cause::Passing, Cause::Loss, Cause::Silence, Cause::Expired];
-        Track {
-            lost: u128::from(next()) << 64 | u128::from(next()),
-            probes: (next() % 129) as u32,
-            passes_in_a_row: next() as u32 >> 1,
-            silences_in_a_row: next() as u32,
-            evidence_at: next().is_multiple_of(2).then(&mut next),
-            state: State::ALL[(next() % 4) as usize],
-            cause: causes[(next() % 5) as usize],
+    /// The verdict and its cause, as of the last [`Track::judge`].
+    #[must_use]
+    pub const fn state(&self) -> (State, Cause) {
+        match (self.alarmed, self.fit) {
+            (true, _) => (State::Unhealthy, Cause::Loss),
+            (false, true) => (State::Healthy, Cause::Passing),
+            (false, false) => match self.unknown_because {
+                Unknown::Starting => (State::Unknown, Cause::Starting),
+                Unknown::Expired => (State::Unknown, Cause::Expired),
+                Unknown::Silence => (State::Unknown, Cause::Silence),
+            },
         }
+    }
+
+    const fn is_judged(&self) -> bool {
+        self.alarmed || self.fit
+    }
+
+    /// Whether the newest evidence is too old. Evidence from the future is none.
+    fn is_expired(&self, now: Nanos, settings: &Settings) -> bool {
+        if settings.defects.has(Defect::NoExpiry) {
+            return false;
+        }
+        self.evidence_at.is_none_or(|at| at > now || now - at > settings.expiry)
+    }
+
+    fn forget(&mut self, because: Unknown) {
+        self.unknown_because = because;
+        (self.alarmed, self.fit) = (false, false);
+        (self.bank, self.ages) = Default::default();
+        self.recovery = Recovery::default();
+        self.evidence.restart();
     }
 }

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use probe_ebpf::maps::{Counter, Fate};
 
 use super::{Interface, RegionRtt, Snapshot, encode};
-use crate::report::{Direction, Evidence, Path, Paths, Probes, Transitions};
+use crate::report::{Direction, Evidence, Path, Paths, Probes, Revision, Transitions};
 use crate::verdict::{Cause, State};
 
 fn direction(verdict: State, evidence: Evidence, age_seconds: Option<f64>) -> Direction {
@@ -16,12 +16,13 @@ fn direction(verdict: State, evidence: Evidence, age_seconds: Option<f64>) -> Di
         age_seconds,
         expires_in_seconds: None,
         evidence,
+        needs: None,
         transitions: Transitions { unknown: 0, healthy: 2, degraded: 0, unhealthy: 1 },
     }
 }
 
 fn path(peer: &str) -> Path {
-    let evidence = Evidence { probes: 40, lost: 10, loss_ratio: Some(0.25) };
+    let evidence = Evidence { probes: 40, lost: 10, loss_ratio: Some(0.25), loss_interval: None };
     Path {
         peer: peer.to_owned(),
         region: "nyc".to_owned(),
@@ -48,7 +49,14 @@ fn path(peer: &str) -> Path {
 fn snapshot(paths: Vec<Path>) -> Snapshot {
     let (node, region) = ("ams1".to_owned(), "ams".to_owned());
     Snapshot {
-        paths: Paths { node, region, at: 0.0, paths },
+        paths: Paths {
+            node,
+            region,
+            at: 0.0,
+            revision: Revision::default(),
+            isolated_since: None,
+            paths,
+        },
         counters: vec![
             (Counter::Reflected, 1_234_567),
             (Counter::NotLocal, 4),

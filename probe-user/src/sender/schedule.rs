@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::Target;
-use crate::verdict::Nanos;
+use crate::{random::Random, verdict::Nanos};
 
 /// The part of an interval by which a probe may leave early or late: one tenth to either side.
 const JITTER: u64 = 10;
@@ -34,25 +34,30 @@ impl Schedule {
     /// A schedule without flows.
     #[must_use]
     pub fn new(interval: Nanos, seed: u64) -> Self {
-        Self { interval, random: Random(seed), flows: Vec::new(), queue: BinaryHeap::new() }
+        Self { interval, random: Random::new(seed), flows: Vec::new(), queue: BinaryHeap::new() }
     }
 
-    /// Replaces the flows. Those that stay keep their phase; new ones get one at random, so that the
-    /// probes of all flows are spread over the interval.
+    /// Replaces the flows. Those that stay keep their phase. New ones to one reflector are spread over the interval,
+    /// so that one blip of the network does not hit them all, beginning at random.
     pub fn set_targets(&mut self, targets: &[Target], now: Nanos) {
         let mut old: HashMap<u16, Flow> =
             self.flows.drain(..).map(|flow| (flow.target.ssid, flow)).collect();
-        self.flows = targets
-            .iter()
-            .map(|target| match old.remove(&target.ssid) {
+        let flows_each = targets.iter().map(|target| target.flow).max().map_or(0, u64::from) + 1;
+        let mut first = 0;
+        for target in targets {
+            if target.flow == 0 {
+                first = self.random.below(self.interval);
+            }
+            let phase = first + u64::from(target.flow) * self.interval / flows_each;
+            self.flows.push(match old.remove(&target.ssid) {
                 Some(flow) if flow.target == *target => flow,
                 _ => Flow {
                     target: target.clone(),
                     left: target.count,
-                    nominal: now + self.random.below(self.interval),
+                    nominal: now + phase % self.interval,
                 },
-            })
-            .collect();
+            });
+        }
         self.refill();
     }
 
@@ -104,7 +109,8 @@ impl Schedule {
             }
             flow.nominal += interval;
             if flow.nominal + interval < now {
-                flow.nominal = now + self.random.below(interval);
+                // In step with the others, as before.
+                flow.nominal += ((now - flow.nominal) / interval + 1) * interval;
             }
             let due = self.due(index);
             self.queue.push(Reverse((due, index)));
@@ -115,21 +121,6 @@ impl Schedule {
         let span = self.interval / JITTER;
         self.flows[index].nominal + self.random.below(2 * span + 1)
             - span.min(self.flows[index].nominal)
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood, 2014): enough for jitter.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        ((u128::from(mixed) * u128::from(bound.max(1))) >> 64) as u64
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinHandle;
 
 use super::{GRACE, Source, serve};
 use crate::metrics::Snapshot;
-use crate::report::Paths;
+use crate::report::{Event, Paths, Regions, Revision};
 
 /// An agent that has one answer to everything.
 #[derive(Default)]
@@ -19,6 +19,15 @@ struct Fake {
     unready: Option<&'static str>,
     refused: Option<&'static str>,
     reloads: AtomicU32,
+    events: Events,
+}
+
+struct Events(broadcast::Sender<Event>);
+
+impl Default for Events {
+    fn default() -> Self {
+        Self(broadcast::channel(4).0)
+    }
 }
 
 impl Source for Fake {
@@ -33,7 +42,23 @@ impl Source for Fake {
     }
 
     fn paths(&self) -> Paths {
-        Paths { node: "ams1".to_owned(), region: "ams".to_owned(), at: 1.5, paths: Vec::new() }
+        Paths {
+            node: "ams1".to_owned(),
+            region: "ams".to_owned(),
+            at: 1.5,
+            revision: Revision::default(),
+            isolated_since: None,
+            paths: Vec::new(),
+        }
+    }
+
+    fn regions(&self) -> Regions {
+        let (node, region) = ("ams1".to_owned(), "ams".to_owned());
+        Regions { node, region, at: 1.5, isolated_since: None, regions: Vec::new() }
+    }
+
+    fn events(&self) -> broadcast::Receiver<Event> {
+        self.events.0.subscribe()
     }
 
     fn ready(&self) -> Result<(), String> {

@@ -7,8 +7,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::verdict::{MILLISECOND, SECOND};
 
-pub(in crate::account) const RULES: Rules =
-    Rules { interval: 100 * MILLISECOND, timeout: SECOND, slots: 32, stateful: true };
+pub(in crate::account) const RULES: Rules = Rules {
+    interval: 100 * MILLISECOND,
+    timeout: SECOND,
+    slots: 32,
+    stateful: true,
+    defects: crate::health::defect::Defects::NONE,
+};
 
 /// What the two kernels at the ends of a path would do.
 #[derive(Default)]
@@ -115,7 +120,7 @@ fn judge_by(
     silence: Option<Lost>,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    flow.judge(kernel, rules, now, silence, &mut |outcome| outcomes.push(outcome));
+    flow.judge(kernel, rules, now, silence, &mut |_, outcome| outcomes.push(outcome));
     outcomes
 }
 

@@ -43,7 +43,7 @@ impl World {
             }
             self.now += STEP;
             let now = self.now;
-            self.path.judge(&self.kernels, self.arrivals, now, &mut |_, outcome| {
+            self.path.judge(&self.kernels, self.arrivals, now, &mut |_, _, outcome| {
                 outcomes.push((now, outcome));
             });
         }

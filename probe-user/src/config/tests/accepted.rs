@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::{
     AuthConfig, Config, DatapathKind, HealthConfig, Host, NodeConfig, PeerAddress, PeerAuth,
-    PeerConfig, ProbeConfig, ReflectorConfig, ReflectorKind, WebConfig, schema,
+    PeerConfig, ProbeConfig, RecordConfig, ReflectorConfig, ReflectorKind, WebConfig, schema,
 };
 use super::{NODE, accepted};
 
@@ -33,11 +33,16 @@ fn the_least_config_has_the_defaults_of_the_documentation() {
             port: 862,
         },
         health: HealthConfig {
-            window: 40,
-            unhealthy_losses: 5,
+            accepted_loss: 0.01,
+            false_alarms_per_year: 1.0,
+            recovery: Duration::from_millis(1_500),
             recovery_probes: 60,
+            damping: Duration::from_secs(48),
+            blip: Duration::from_millis(5),
             expiry: Duration::from_secs(3),
+            latency_factor: 3.0,
         },
+        record: RecordConfig { directory: None, limit: 256 << 20 },
         auth: AuthConfig::default(),
         reflector: ReflectorConfig {
             rate: 10_000,
@@ -64,10 +69,18 @@ fn every_field_reaches_its_place() {
 
         [health]
         profile = "calm"
-        window = 100
-        unhealthy_losses = 0x0a
+        accepted_loss = "2.5 %"
+        false_alarms_per_year = 0x0a
+        recovery = "3s"
         recovery_probes = 1_000
+        damping = "1m"
+        blip = "20ms"
         expiry = "1m 30s"
+        latency_factor = 1.5
+
+        [record]
+        directory = "record"
+        limit = "64MiB"
 
         [reflector]
         rate = 0
@@ -99,11 +112,16 @@ fn every_field_reaches_its_place() {
         port: 5000,
     };
     let health = HealthConfig {
-        window: 100,
-        unhealthy_losses: 10,
+        accepted_loss: 0.025,
+        false_alarms_per_year: 10.0,
+        recovery: Duration::from_secs(3),
         recovery_probes: 1000,
+        damping: Duration::from_secs(60),
+        blip: Duration::from_millis(20),
         expiry: Duration::from_secs(90),
+        latency_factor: 1.5,
     };
+    let record = RecordConfig { directory: Some("record".into()), limit: 64 << 20 };
     let peers = [
         PeerConfig {
             name: "nyc1".to_owned(),
@@ -122,6 +140,7 @@ fn every_field_reaches_its_place() {
     ];
     assert_eq!(config.probe, probe);
     assert_eq!(config.health, health);
+    assert_eq!(config.record, record);
     let allow = vec!["192.0.2.0/24".parse().unwrap()];
     assert_eq!(config.reflector, ReflectorConfig { rate: 0, allow, stateless: true });
     assert_eq!(config.peers, peers);
@@ -131,15 +150,16 @@ fn every_field_reaches_its_place() {
 #[test]
 fn profiles_set_what_is_not_given() {
     let health = |text: &str| accepted(&format!("[health]\n{text}\n")).health;
-    let numbers = |config: HealthConfig| {
-        (config.window, config.unhealthy_losses, config.recovery_probes, config.expiry.as_secs())
-    };
-    assert_eq!(numbers(health("")), (40, 5, 60, 3));
-    assert_eq!(numbers(health("profile = 'balanced'")), (40, 5, 60, 3));
-    assert_eq!(numbers(health("profile = 'fast'")), (40, 4, 40, 2));
-    assert_eq!(numbers(health("profile = 'calm'")), (120, 12, 120, 5));
-    assert_eq!(numbers(health("profile = 'calm'\nrecovery_probes = 7")), (120, 12, 7, 5));
-    assert_eq!(numbers(health("window = 5")), (5, 5, 60, 3));
+    let profile = |text: &str| health(&format!("profile = '{text}'"));
+    assert_eq!(health(""), profile("balanced"));
+    for (one, other) in [("fast", "balanced"), ("balanced", "calm")] {
+        let (one, other) = (profile(one), profile(other));
+        assert!(one.false_alarms_per_year > other.false_alarms_per_year);
+        assert!(one.recovery < other.recovery && one.damping < other.damping);
+        assert!(one.expiry < other.expiry && one.blip < other.blip);
+    }
+    let calm = health("profile = 'calm'\nrecovery_probes = 7");
+    assert_eq!(calm, HealthConfig { recovery_probes: 7, ..profile("calm") });
 }
 
 #[test]
@@ -148,7 +168,8 @@ fn limits_are_inside() {
     assert_eq!((config.probe.flows, config.probe.dscp), (1, 63));
     let config = accepted(
         "[probe]\ninterval = '60s'\ntimeout = '60s'\nflows = 64\nport = 65535\n\
-         [health]\nwindow = 128\nunhealthy_losses = 128\nrecovery_probes = 10000\nexpiry = '2m'\n",
+         [health]\naccepted_loss = '20%'\nfalse_alarms_per_year = 0.0001\nrecovery_probes = 10000\n\
+         blip = '0s'\nexpiry = '2m'\nlatency_factor = 0\n[record]\nlimit = '1TiB'\n",
     );
     assert_eq!((config.probe.flows, config.probe.port), (64, 65535));
 }
@@ -173,6 +194,7 @@ fn the_example_states_the_defaults() {
     assert_eq!(Config::parse(&uncommented, "all fields").unwrap(), config);
     assert_eq!(config.health, HealthConfig::default());
     assert_eq!(config.probe, ProbeConfig::default());
+    assert_eq!(config.record, RecordConfig::default());
     assert_eq!(config.reflector, ReflectorConfig::default());
     assert_eq!(config.web, WebConfig::default());
 
@@ -221,7 +243,8 @@ fn only_what_a_running_agent_cannot_take_over_needs_a_restart() {
 
     let other = Config::parse(
         "[node]\nname = 'x'\nregion = 'y'\ninterfaces = ['z']\ndatapath = 'xdp'\n\
-         [probe]\nflows = 5\ntimeout = '2s'\ntimestamps = 'ptp'\nport = 863\n[web]\nlisten = '127.0.0.1:1'\n",
+         [probe]\nflows = 5\ntimeout = '2s'\ntimestamps = 'ptp'\nport = 863\n[web]\nlisten = '127.0.0.1:1'\n\
+         [record]\ndirectory = 'd'\nlimit = '1MiB'\n",
         "f.toml",
     )
     .unwrap();
@@ -234,6 +257,8 @@ fn only_what_a_running_agent_cannot_take_over_needs_a_restart() {
         "probe.flows",
         "probe.timestamps",
         "probe.port",
+        "record.directory",
+        "record.limit",
         "web.listen",
     ];
     assert_eq!(old.needs_restart(&other), all);

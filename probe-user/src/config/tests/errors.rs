@@ -111,25 +111,46 @@ fn health() {
                write \"fast\", \"balanced\" or \"calm\""],
         ),
         (
-            "[health]\nwindow = 129\nunhealthy_losses = 0\nrecovery_probes = 10001\nexpiry = 3",
+            "[health]\naccepted_loss = '25%'\nfalse_alarms_per_year = 0\nrecovery_probes = 10001\n\
+             recovery = '1ms'\nblip = '1h'\nexpiry = 3\nlatency_factor = 1",
             &[
-                "6:10: health.window: 129 is out of range; write a whole number from 1 to 128",
-                "7:20: health.unhealthy_losses: 0 is out of range; \
-                 write a whole number from 1 to 128",
+                "6:17: health.accepted_loss: 25% is out of range; \
+                 write a percentage from \"0.01%\" to \"20%\"",
+                "7:25: health.false_alarms_per_year: the number 0 is out of range; \
+                 write a number from 0.0001 to 100000",
                 "8:19: health.recovery_probes: 10001 is out of range; \
                  write a whole number from 1 to 10000",
-                "9:10: health.expiry: 3 has no unit; write a duration with one, such as \"3s\"",
+                "9:12: health.recovery: 1ms is out of range; write a duration from 10ms to 1h",
+                "10:8: health.blip: 1h is out of range; write a duration from 0s to 10s",
+                "11:10: health.expiry: 3 has no unit; write a duration with one, such as \"3s\"",
+                "12:18: health.latency_factor: the number 1 is out of range; \
+                 write a number from 1.1 to 100, or 0 not to look at round trips",
             ],
         ),
         (
-            "[health]\nwindow = 4\nprofile = 'calm'",
-            &["6:10: health.unhealthy_losses: 12 lost probes (of the profile \"calm\") cannot be \
-               among the last 4; write a number from 1 to 4, or a larger window"],
+            "[health]\naccepted_loss = 0.01\nfalse_alarms_per_year = 'few'",
+            &[
+                "6:17: health.accepted_loss: the number 0.01 has no sign; \
+                 write a percentage from \"0.01%\" to \"20%\"",
+                "7:25: health.false_alarms_per_year: the string \"few\" does not do; \
+                 write a number from 0.0001 to 100000",
+            ],
         ),
         (
-            "[health]\nunhealthy_losses = 41",
-            &["6:20: health.unhealthy_losses: 41 lost probes cannot be among the last 40 (of the \
-               profile \"balanced\"); write a number from 1 to 40, or a larger window"],
+            "[health]\naccepted_loss = 'one%'\nlatency_factor = true",
+            &[
+                "6:17: health.accepted_loss: \"one%\" is not a percentage; \
+                 write a percentage from \"0.01%\" to \"20%\"",
+                "7:18: health.latency_factor: the boolean true does not do; \
+                 write a number from 1.1 to 100, or 0 not to look at round trips",
+            ],
+        ),
+        (
+            "[health]\nprofile = 'calm'\ndamping = '2s'",
+            &[
+                "7:11: health.damping: 2s is less than health.recovery, 5s (of the profile \"calm\"), \
+               which it is the upper limit of; set it to 5s or more",
+            ],
         ),
     ]);
 }
@@ -152,14 +173,32 @@ fn verdicts_that_would_expire_between_two_probes() {
 #[test]
 fn a_field_that_is_refused_causes_no_second_error() {
     check(&[(
-        "[health]\nwindow = 4\nunhealthy_losses = -1",
-        &["7:20: health.unhealthy_losses: -1 is out of range; write a whole number from 1 to 128"],
+        "[health]\nrecovery = '1m'\ndamping = 10",
+        &["7:11: health.damping: 10 has no unit; write a duration with one, such as \"48s\""],
     )]);
 }
 
 #[test]
+fn record() {
+    check(&[
+        (
+            "[record]\ndirectory = ''\nlimit = '64'",
+            &[
+                "6:13: record.directory: is empty; write a directory such as \"/var/lib/linkprobe\"",
+                "7:9: record.limit: \"64\" is not a size; write a number and a unit, such as \"256MiB\"",
+            ],
+        ),
+        (
+            "[record]\nlimit = '64kB'",
+            &["6:9: record.limit: 64kB is out of range; write a size from 1MiB to 1048576MiB"],
+        ),
+    ]);
+}
+
+#[test]
 fn fields_and_sections_that_nobody_knows() {
-    let known = "it knows [node], [probe], [health], [auth], [reflector], [[peer]] and [web]";
+    let known =
+        "it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]] and [web]";
     let overlay = format!("5:2: overlay: linkprobe VERSION does not know this section; {known}");
     let peers = format!(
         "5:3: peers: linkprobe VERSION does not know this section; did you mean peer? {known}"
@@ -370,13 +409,13 @@ fn what_is_no_toml_has_a_place_and_its_field() {
 #[test]
 fn mistakes_in_several_sections_are_told_at_once() {
     check(&[(
-        "[probe]\nflows = 65\n[web]\nport = 1\n[oauth]\n[health]\nwindow = 0",
+        "[probe]\nflows = 65\n[web]\nport = 1\n[oauth]\n[health]\nrecovery_probes = 0",
         &[
             "6:9: probe.flows: 65 is out of range; write a whole number from 1 to 64",
             "8:1: web.port: is not a field of this section; it has listen",
             "9:2: oauth: linkprobe VERSION does not know this section; did you mean auth? \
-             it knows [node], [probe], [health], [auth], [reflector], [[peer]] and [web]",
-            "11:10: health.window: 0 is out of range; write a whole number from 1 to 128",
+             it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]] and [web]",
+            "11:19: health.recovery_probes: 0 is out of range; write a whole number from 1 to 10000",
         ],
     )]);
 }

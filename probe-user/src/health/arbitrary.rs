@@ -1,0 +1,64 @@
+//! Arbitrary states, for tests and the simulator: recovery is bounded from all of them.
+
+use super::{Path, cusum::Bank, recovery::Recovery, track::Unknown};
+use crate::{
+    random::Random,
+    verdict::{Cause, Nanos, State},
+};
+
+impl Path {
+    /// Puts the engine into any state that its types allow, though no history may lead there.
+    pub fn scramble(&mut self, random: &mut Random) {
+        for reported in &mut self.directions {
+            let track = &mut reported.track;
+            track.bank = bank(random);
+            track.ages = std::array::from_fn(|_| number(random));
+            track.recovery = recovery(random);
+            track.damping.doublings = random.bits() as u8;
+            track.damping.recovered_at = time(random);
+            track.damping.doubtful = random.chance(0.5);
+            track.evidence.latest = u128::from(random.bits()) << 64 | u128::from(random.bits());
+            track.evidence.known = random.below(129) as u8;
+            track.evidence.since_onset =
+                random.chance(0.5).then(|| (number(random), number(random)));
+            track.blip_at = time(random);
+            track.alarmed = random.chance(0.5);
+            track.fit = random.chance(0.5);
+            track.silences = number(random);
+            track.evidence_at = time(random);
+            track.unknown_because =
+                [Unknown::Starting, Unknown::Expired, Unknown::Silence][random.below(3) as usize];
+            reported.state = State::ALL[random.below(4) as usize];
+            reported.cause = Cause::ALL[random.below(Cause::ALL.len() as u64) as usize];
+            reported.since = random.bits();
+        }
+        for flow in self.flows.iter_mut().flatten() {
+            flow.bank = bank(random);
+            flow.recovery = recovery(random);
+            flow.losses_in_a_row = number(random);
+            flow.sick = random.chance(0.5);
+        }
+        self.latency.usual = number(random);
+        self.latency.learnt = random.bits() as u8;
+        self.latency.bank = bank(random);
+        self.latency.recovery = recovery(random);
+        self.latency.slow_since = time(random);
+    }
+}
+
+fn bank(random: &mut Random) -> Bank {
+    Bank { statistics: std::array::from_fn(|_| (number(random) >> 2) as i32) }
+}
+
+fn recovery(random: &mut Random) -> Recovery {
+    Recovery { clean: number(random), row: number(random), taken: (number(random), number(random)) }
+}
+
+/// A number of any size, small ones as often as great ones.
+fn number(random: &mut Random) -> u32 {
+    (random.bits() as u32) >> random.below(32)
+}
+
+fn time(random: &mut Random) -> Option<Nanos> {
+    random.chance(0.7).then(|| random.bits() >> random.below(64))
+}

@@ -1,0 +1,84 @@
+//! Defects that can be put into the engine and the accounts, as negative controls: a simulator that does not find them
+//! is worth nothing. Only the feature `simulation` has them; without it all of this is nothing at compile time.
+
+/// One defect. The first two are those of the incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Defect {
+    /// Probe validation: after a gap of more than 16 probes every answer is refused, for its number is out of
+    /// the window.
+    Validation = 1 << 0,
+    /// Freshness: what was unhealthy when its evidence grew old stays so, and new evidence is not looked at.
+    Freshness = 1 << 1,
+    /// Statistics of the path have no upper limit, and an alarm holds until they have leaked away.
+    Unclamped = 1 << 2,
+    /// The damping has no cap.
+    EndlessDamping = 1 << 3,
+    /// There is no damping.
+    NoDamping = 1 << 4,
+    /// Old evidence does not expire.
+    NoExpiry = 1 << 5,
+    /// Old evidence makes a verdict unhealthy.
+    StaleIsUnhealthy = 1 << 6,
+    /// Any loss counts for both directions.
+    NoDirection = 1 << 7,
+    /// Losses that are taken back remain losses.
+    NeverTakenBack = 1 << 8,
+    /// A single pass is recovery.
+    HastyRecovery = 1 << 9,
+    /// A restart of the reflector's numbers is refused.
+    NoReflectorRestart = 1 << 10,
+    /// A first look is enough: a path is healthy before anything was measured.
+    BornHealthy = 1 << 11,
+}
+
+impl Defect {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Validation,
+        Self::Freshness,
+        Self::Unclamped,
+        Self::EndlessDamping,
+        Self::NoDamping,
+        Self::NoExpiry,
+        Self::StaleIsUnhealthy,
+        Self::NoDirection,
+        Self::NeverTakenBack,
+        Self::HastyRecovery,
+        Self::NoReflectorRestart,
+        Self::BornHealthy,
+    ];
+}
+
+/// A set of defects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Defects(#[cfg(feature = "simulation")] u16);
+
+impl Defects {
+    /// What the product has.
+    #[cfg(not(feature = "simulation"))]
+    pub const NONE: Self = Self();
+    /// What the product has.
+    #[cfg(feature = "simulation")]
+    pub const NONE: Self = Self(0);
+
+    /// Adds one.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub const fn with(self, defect: Defect) -> Self {
+        Self(self.0 | defect as u16)
+    }
+
+    /// Whether it is there.
+    #[inline]
+    #[must_use]
+    pub const fn has(self, defect: Defect) -> bool {
+        #[cfg(feature = "simulation")]
+        return self.0 & defect as u16 != 0;
+        #[cfg(not(feature = "simulation"))]
+        {
+            let _ = defect;
+            false
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! One direction of one flow.
+//!
+//! A fabric spreads flows over its links, so one sick link takes some flows along and leaves the others alone. Each
+//! flow therefore has tests of its own. What a sick flow loses is its own loss and not the path's.
+
+use super::{Settings, cusum::Bank, recovery::Recovery};
+
+/// After so many losses in a row, while other flows pass, a flow's losses are its own.
+const SUSPECT: u32 = 3;
+
+/// What the probes of one direction of a flow say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flow {
+    pub(super) bank: Bank,
+    pub(super) recovery: Recovery,
+    pub(super) losses_in_a_row: u32,
+    /// The alarm was raised, and recovery has not come.
+    pub(super) sick: bool,
+}
+
+impl Flow {
+    /// A probe passed. `doublings` is how much the direction is held back.
+    #[inline]
+    pub fn pass(&mut self, doublings: u8, settings: &Settings) {
+        self.losses_in_a_row = 0;
+        self.bank.pass();
+        let enough = settings.recovery_per_flow << doublings;
+        self.recovery.pass(enough);
+        if self.sick && self.recovery.missing(enough) == 0 {
+            self.sick = false;
+            self.bank = Bank::default();
+        }
+    }
+
+    /// A probe was lost. Returns whether this has raised the alarm.
+    pub fn lose(&mut self, settings: &Settings) -> bool {
+        self.losses_in_a_row = self.losses_in_a_row.saturating_add(1);
+        self.recovery.lose(settings.penalty);
+        self.bank.lose(&settings.flow);
+        let raised = !self.sick && self.bank.alarm(&settings.flow).is_some();
+        if raised {
+            self.sick = true;
+            self.recovery.restart();
+        }
+        raised
+    }
+
+    /// The last loss was none.
+    pub fn take_back(&mut self, doublings: u8, settings: &Settings) {
+        self.losses_in_a_row = 0;
+        self.bank.take_back(&settings.flow);
+        self.recovery.take_back(settings.recovery_per_flow << doublings);
+    }
+
+    /// The path as a whole has recovered from an alarm, and so has this flow if it passes by itself.
+    pub fn recover(&mut self, settings: &Settings) {
+        if self.passes(settings) {
+            self.sick = false;
+            self.bank = Bank::default();
+        }
+    }
+
+    /// Whether what it loses is to be taken for its own, as long as others pass.
+    #[must_use]
+    pub const fn is_suspect(&self) -> bool {
+        self.sick || self.is_dead()
+    }
+
+    /// Whether nothing of it passes.
+    #[must_use]
+    pub const fn is_dead(&self) -> bool {
+        self.losses_in_a_row >= SUSPECT
+    }
+
+    /// Whether it has passed for long enough for the path to be healthy.
+    #[must_use]
+    pub const fn passes(&self, settings: &Settings) -> bool {
+        self.recovery.row >= settings.recovery_per_flow
+    }
+}

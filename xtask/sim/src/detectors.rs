@@ -1,0 +1,1 @@
+//! What others use in place of the engine.

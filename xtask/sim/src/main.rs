@@ -1,0 +1,3 @@
+//! `sim`: what `cargo xtask sim` and `cargo xtask bench health` run.
+
+fn main() {}
