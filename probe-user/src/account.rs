@@ -12,6 +12,8 @@
 //! - [`rtt`]: how long an answer may take, and the distribution of round trips.
 //! - [`path`](mod@path): the flows to one peer, and what its silence means.
 
+#[cfg(any(test, feature = "simulation"))]
+mod arbitrary;
 pub mod flow;
 #[cfg(any(test, feature = "simulation"))]
 pub mod model;

@@ -11,31 +11,31 @@ use crate::{health::defect::Defect, report::Probes, verdict::Nanos};
 #[derive(Clone, Debug, Default)]
 pub struct Flow {
     /// The first probe that was not judged yet.
-    next: u32,
+    pub(super) next: u32,
     /// The last answered probe before it.
-    anchor: Option<Anchor>,
+    pub(super) anchor: Option<Anchor>,
     /// What silence has meant for the probes since the anchor, if it has come to that.
-    silence: Option<Lost>,
+    pub(super) silence: Option<Lost>,
     /// Probes that were given up and may still be answered, oldest first.
-    given_up: VecDeque<GivenUp>,
+    pub(super) given_up: VecDeque<GivenUp>,
     /// `Memory::answered` when `given_up` was last gone through.
-    answered_seen: u64,
-    rtt: Estimator,
+    pub(super) answered_seen: u64,
+    pub(super) rtt: Estimator,
     totals: Probes,
 }
 
 /// An answered probe: its number and the reflector's.
 #[derive(Clone, Copy, Debug)]
-struct Anchor {
-    sequence: u32,
-    reflector_sequence: u32,
+pub(super) struct Anchor {
+    pub(super) sequence: u32,
+    pub(super) reflector_sequence: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct GivenUp {
-    sequence: u32,
-    sent_at: Nanos,
-    lost: Lost,
+pub(super) struct GivenUp {
+    pub(super) sequence: u32,
+    pub(super) sent_at: Nanos,
+    pub(super) lost: Lost,
 }
 
 /// Probes in a row that were not answered in time.

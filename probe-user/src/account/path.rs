@@ -9,8 +9,8 @@ use crate::verdict::Nanos;
 #[derive(Clone, Debug)]
 pub struct Path {
     rules: Rules,
-    flows: Vec<Flow>,
-    visits: Visits,
+    pub(super) flows: Vec<Flow>,
+    pub(super) visits: Visits,
 }
 
 impl Path {
@@ -84,11 +84,11 @@ impl Path {
 
 /// How often the peer's own probes come.
 #[derive(Clone, Copy, Debug, Default)]
-struct Visits {
-    packets: u64,
-    last_at: Nanos,
+pub(super) struct Visits {
+    pub(super) packets: u64,
+    pub(super) last_at: Nanos,
     /// Smoothed time between two of them; `None` before the second.
-    gap: Option<Nanos>,
+    pub(super) gap: Option<Nanos>,
 }
 
 impl Visits {

@@ -9,8 +9,8 @@ use crate::{
 /// The smoothed round trip of a flow and its variation, as TCP keeps them (RFC 6298, section 2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimator {
-    smoothed: Option<Nanos>,
-    variation: Nanos,
+    pub(super) smoothed: Option<Nanos>,
+    pub(super) variation: Nanos,
 }
 
 impl Estimator {

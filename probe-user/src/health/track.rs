@@ -157,6 +157,7 @@ impl Track {
                 _ => self.forget(Unknown::Expired),
             }
             self.alarmed = settings.defects.has(Defect::StaleIsUnhealthy);
+            self.fit = settings.defects.has(Defect::BornHealthy);
         } else if !self.fit || self.alarmed {
             self.fit = false;
             // Without damping the flows decide alone: within a flow, probes are judged in the order in which they

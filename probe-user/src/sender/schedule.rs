@@ -109,8 +109,9 @@ impl Schedule {
             }
             flow.nominal += interval;
             if flow.nominal + interval < now {
-                // In step with the others, as before.
-                flow.nominal += ((now - flow.nominal) / interval + 1) * interval;
+                // In step with the others, as before, and not at once again, however it jitters.
+                let later = now + interval / JITTER + 1;
+                flow.nominal += (later - flow.nominal).div_ceil(interval) * interval;
             }
             let due = self.due(index);
             self.queue.push(Reverse((due, index)));
@@ -152,6 +153,33 @@ mod tests {
                 (now, due.iter().map(|target| target.ssid).collect())
             })
             .collect()
+    }
+
+    /// Invariants 4 and 19: a schedule knows targets, an interval and the time, and no verdict. What it sends in a second
+    /// is the same in every second.
+    #[test]
+    fn invariants_4_and_19_probing_goes_on_at_the_same_pace() {
+        let mut schedule = Schedule::new(100 * MILLISECOND, 7);
+        schedule.set_targets(&targets(40), SECOND);
+        for second in 1..60 {
+            let steps = run(&mut schedule, second * SECOND, (second + 1) * SECOND);
+            let sent: usize = steps.iter().map(|(_, due)| due.len()).sum();
+            assert!((390..=410).contains(&sent), "{sent} in second {second}");
+        }
+    }
+
+    #[test]
+    fn flows_of_a_peer_are_spread_evenly() {
+        let mut schedule = Schedule::new(100 * MILLISECOND, 7);
+        let flow = |(target, flow)| Target { flow, ..target };
+        let targets: Vec<Target> = targets(4).into_iter().zip(0..).map(flow).collect();
+        schedule.set_targets(&targets, SECOND);
+        let mut phases: Vec<u64> =
+            schedule.flows.iter().map(|flow| flow.nominal % (100 * MILLISECOND)).collect();
+        phases.sort_unstable();
+        for pair in phases.windows(2) {
+            assert_eq!(pair[1] - pair[0], 25 * MILLISECOND, "{phases:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,50 @@
+//! Arbitrary states, for tests and the simulator: no memory of the past may hold up what comes.
+
+use super::{
+    Lost,
+    flow::{Anchor, Flow, GivenUp},
+    path::{Path, Visits},
+    rtt::Estimator,
+};
+use crate::{random::Random, verdict::Nanos};
+
+impl Path {
+    /// Puts the account into any state that its types allow, with times up to `now`.
+    pub fn scramble(&mut self, random: &mut Random, now: Nanos) {
+        for flow in &mut self.flows {
+            flow.scramble(random, now);
+        }
+        self.visits = Visits {
+            packets: random.bits() >> random.below(64),
+            last_at: random.below(now),
+            gap: random.chance(0.7).then(|| random.bits() >> (10 + random.below(54))),
+        };
+    }
+}
+
+impl Flow {
+    fn scramble(&mut self, random: &mut Random, now: Nanos) {
+        self.next = random.bits() as u32;
+        self.anchor = random.chance(0.7).then(|| Anchor {
+            sequence: random.bits() as u32,
+            reflector_sequence: random.bits() as u32,
+        });
+        self.silence = random.chance(0.3).then(|| lost(random));
+        self.given_up = (0..random.below(20))
+            .map(|_| GivenUp {
+                sequence: random.bits() as u32,
+                sent_at: random.below(now),
+                lost: lost(random),
+            })
+            .collect();
+        self.answered_seen = random.bits();
+        self.rtt = Estimator {
+            smoothed: random.chance(0.8).then(|| random.bits() >> (20 + random.below(44))),
+            variation: random.bits() >> (20 + random.below(44)),
+        };
+    }
+}
+
+fn lost(random: &mut Random) -> Lost {
+    [Lost::Forward, Lost::Reverse, Lost::Unknown, Lost::Silent][random.below(4) as usize]
+}
