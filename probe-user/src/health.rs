@@ -179,7 +179,7 @@ impl Path {
                         _ => reported.track.lose(sent_at, now, settings),
                     };
                     let was_good = matches!(reported.state, State::Healthy | State::Degraded);
-                    if raised && was_good || sick && reported.state == State::Healthy {
+                    if (raised || sick) && was_good {
                         reported.track.damping.relapse(now, settings);
                     }
                 }
@@ -216,7 +216,8 @@ impl Path {
             let index = direction as usize;
             let passing = self.flows_pass(index, settings);
             let track = &mut self.directions[index].track;
-            if track.judge(now, settings, passing) {
+            let recovered = track.judge(now, settings, passing);
+            if recovered {
                 for flow in &mut self.flows {
                     flow[index].recover(settings);
                 }
@@ -226,7 +227,7 @@ impl Path {
             if track_state.0 == State::Unknown {
                 self.forget_flows(index);
             }
-            let (state, cause) = match self.assess(index, track_state) {
+            let (state, cause) = match self.assess(index, track_state, settings) {
                 (State::Unhealthy, _) if isolated => (State::Unhealthy, Cause::Isolated),
                 other => other,
             };
@@ -240,9 +241,11 @@ impl Path {
                 continue;
             }
             sink(Transition { at: now, direction, from: reported.state, to: state, cause });
-            if state == State::Healthy && reported.state == State::Degraded {
-                let loss_ratio = reported.track.evidence.loss_ratio();
-                reported.track.damping.recover(now, loss_ratio);
+            let of_flows =
+                matches!(reported.state, State::Degraded | State::Unhealthy) && !recovered;
+            if state == State::Healthy && of_flows {
+                // What flows lose is never unmistakable for the path.
+                reported.track.damping.recover(now, false);
             }
             reported.state = state;
             reported.since = now;
@@ -251,13 +254,17 @@ impl Path {
     }
 
     /// What a direction is, all in all.
-    fn assess(&self, index: usize, track: (State, Cause)) -> (State, Cause) {
+    fn assess(&self, index: usize, track: (State, Cause), settings: &Settings) -> (State, Cause) {
         match track {
             (State::Healthy, cause) => {
                 // The tests of a path with one flow are those of the flow.
                 let flows = if self.flows.len() > 1 { &self.flows[..] } else { &[] };
                 let sick = flows.iter().filter(|flow| flow[index].sick).count();
+                let whole = self.directions[index].state == State::Healthy
+                    && self.directions[index].track.bank.is_near_alarm(&settings.path);
                 match sick {
+                    // Where the whole path seems to fail, no flow is singled out.
+                    _ if whole => (State::Healthy, cause),
                     0 if self.latency.is_slow() => (State::Degraded, Cause::Latency),
                     0 => (State::Healthy, cause),
                     _ if 2 * sick >= self.flows.len() => (State::Unhealthy, Cause::FlowLoss),
@@ -274,15 +281,19 @@ impl Path {
         if settings.defects.has(Defect::HastyRecovery) {
             return true;
         }
-        let mut clean = 0;
+        let (mut clean, mut all) = (0_u32, true);
         for flow in &self.flows {
             let flow = &flow[index];
-            if !flow.sick && !flow.passes(settings) {
-                return false;
+            if !flow.passes(settings) {
+                if !flow.sick {
+                    return false;
+                }
+                all = false;
             }
-            clean += flow.recovery.row.min(settings.recovery);
+            clean = clean.saturating_add(flow.recovery.row.min(4 * settings.recovery));
         }
-        clean >= settings.recovery
+        // That some flows are fine while others are sick must be plain: under heavy loss it looks like that now and then.
+        clean >= if all { settings.recovery } else { 4 * settings.recovery }
     }
 
     /// Where nothing is known of the path, nothing is known of its flows.

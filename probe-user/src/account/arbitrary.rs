@@ -3,7 +3,7 @@
 use super::{
     Lost,
     flow::{Anchor, Flow, GivenUp},
-    path::{Path, Visits},
+    path::{Located, Path, Visits},
     rtt::Estimator,
 };
 use crate::{random::Random, verdict::Nanos};
@@ -14,9 +14,17 @@ impl Path {
         for flow in &mut self.flows {
             flow.scramble(random, now);
         }
+        self.located = Located {
+            forward: random.bits() as u32 >> random.below(32),
+            reverse: random.bits() as u32 >> random.below(32),
+            answers: random.below(256) as u32,
+        };
         self.visits = Visits {
             packets: random.bits() >> random.below(64),
             last_at: random.below(now),
+            since: (random.bits() >> random.below(64), random.below(now)),
+            answered_at: random.below(now),
+            packets_then: random.bits() >> random.below(64),
             gap: random.chance(0.7).then(|| random.bits() >> (10 + random.below(54))),
         };
     }

@@ -71,13 +71,15 @@ impl Flow {
 
     /// Judges all probes of which something can be said by now.
     ///
-    /// `silence` is what the whole path's silence means for a probe, if the path is silent.
+    /// `silence` is what the whole path's silence means for a probe, if the path is silent. `guess` is where a loss was of
+    /// which nothing is known.
     pub fn judge(
         &mut self,
         memory: &impl Memory,
         rules: &Rules,
         now: Nanos,
         silence: Option<Lost>,
+        guess: Lost,
         sink: &mut impl FnMut(Nanos, Outcome),
     ) {
         let sent = memory.sent();
@@ -89,7 +91,7 @@ impl Flow {
                 self.skip();
             } else if self.is_answered(&slot, rules) {
                 self.answered(&slot, sink);
-            } else if !self.give_up_run(memory, rules, now, sent, silence, sink) {
+            } else if !self.give_up_run(memory, rules, now, sent, (silence, guess), sink) {
                 break;
             }
         }
@@ -144,7 +146,7 @@ impl Flow {
         rules: &Rules,
         now: Nanos,
         sent: u32,
-        silence: Option<Lost>,
+        (silence, guess): (Option<Lost>, Lost),
         sink: &mut impl FnMut(Nanos, Outcome),
     ) -> bool {
         let run = self.overdue_run(memory, rules, now, sent);
@@ -175,7 +177,7 @@ impl Flow {
         // Other flows of the path pass, this one does not, and no answer tells where it ends.
         let oldest = memory.slot(self.next);
         if now.saturating_sub(oldest.sent_at) >= rules.timeout {
-            self.give_up(memory, Lost::Unknown, sink);
+            self.give_up(memory, guess, sink);
             return true;
         }
         false

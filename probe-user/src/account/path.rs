@@ -3,7 +3,10 @@
 use probe_ebpf::maps::Arrivals;
 
 use super::{Lost, Memory, Outcome, Rules, SILENT_PROBES, flow::Flow};
-use crate::verdict::Nanos;
+use crate::verdict::{Nanos, SECOND};
+
+/// The share of the peer's usual probes from which on they come as usual.
+const USUAL: f64 = 0.7;
 
 /// The account of the path to one peer.
 #[derive(Clone, Debug)]
@@ -11,13 +14,19 @@ pub struct Path {
     rules: Rules,
     pub(super) flows: Vec<Flow>,
     pub(super) visits: Visits,
+    pub(super) located: Located,
 }
 
 impl Path {
     /// An account of `flows` flows.
     #[must_use]
     pub fn new(rules: Rules, flows: usize) -> Self {
-        Self { rules, flows: vec![Flow::default(); flows], visits: Visits::default() }
+        Self {
+            rules,
+            flows: vec![Flow::default(); flows],
+            visits: Visits::default(),
+            located: Located::default(),
+        }
     }
 
     /// The flows, in the order in which [`Path::judge`] takes their memories.
@@ -42,10 +51,14 @@ impl Path {
         now: Nanos,
         sink: &mut impl FnMut(usize, Nanos, Outcome),
     ) {
-        self.visits.note(arrivals);
+        let answered_at = memories.iter().map(Memory::answered_at).max().unwrap_or(0);
+        self.visits.note(arrivals, answered_at);
         let silence = self.silence(memories, now);
+        let (rules, located) = (&self.rules, &mut self.located);
         for (index, (flow, memory)) in self.flows.iter_mut().zip(memories).enumerate() {
-            flow.judge(memory, &self.rules, now, silence, &mut |sent_at, outcome| {
+            let guess = located.guess();
+            flow.judge(memory, rules, now, silence, guess, &mut |sent_at, outcome| {
+                located.note(outcome);
                 sink(index, sent_at, outcome);
             });
         }
@@ -68,17 +81,64 @@ impl Path {
         if now.saturating_sub(began) < patience {
             return None;
         }
-        Some(match self.visits.gap() {
+        Some(self.meaning(now))
+    }
+
+    /// What silence means, by the peer's own probes since the last answer: if they come as usual, our probes do not get
+    /// there; if few or none come, the way back is sick, and nothing can be said of the way there.
+    fn meaning(&self, now: Nanos) -> Lost {
+        let guess = self.located.guess();
+        match self.visits.share_since_answer(now) {
             // Does not probe us, or too seldom to be missed already.
-            None => Lost::Unknown,
-            Some(gap) if gap * 4 > patience => Lost::Unknown,
-            // Had stopped before the last answer came: that it is silent now means nothing.
-            Some(gap) if self.visits.last_at + 4 * gap + patience / 2 < answered_at => {
-                Lost::Unknown
-            }
-            Some(_) if now.saturating_sub(self.visits.last_at) < patience / 2 => Lost::Forward,
+            None => guess,
+            Some(share) if share > USUAL && guess != Lost::Reverse => Lost::Forward,
             Some(_) => Lost::Silent,
-        })
+        }
+    }
+}
+
+/// Where the latest losses were whose direction is known: forward and reverse.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Located {
+    pub(super) forward: u32,
+    pub(super) reverse: u32,
+    /// Answers since the last of them.
+    pub(super) answers: u32,
+}
+
+impl Located {
+    /// How many are remembered.
+    const ENOUGH: u32 = 64;
+    /// After so many answers in a row they say nothing any more.
+    const FORGOTTEN: u32 = 256;
+
+    fn note(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Lost(Lost::Forward) => self.forward = self.forward.saturating_add(1),
+            Outcome::Lost(Lost::Reverse) => self.reverse = self.reverse.saturating_add(1),
+            Outcome::Answered { .. } => {
+                self.answers += 1;
+                if self.answers >= Self::FORGOTTEN {
+                    *self = Self::default();
+                }
+                return;
+            }
+            _ => return,
+        }
+        self.answers = 0;
+        if self.forward.saturating_add(self.reverse) > Self::ENOUGH {
+            (self.forward, self.reverse) = (self.forward / 2, self.reverse / 2);
+        }
+    }
+
+    /// Where a loss was of which nothing is known: as the others, if almost all of them agree. Otherwise heavy loss one
+    /// way would be blamed on both.
+    const fn guess(&self) -> Lost {
+        match (self.forward, self.reverse) {
+            (forward, reverse) if forward >= 4 && reverse <= forward / 8 => Lost::Forward,
+            (forward, reverse) if reverse >= 4 && forward <= reverse / 8 => Lost::Reverse,
+            _ => Lost::Unknown,
+        }
     }
 }
 
@@ -87,27 +147,57 @@ impl Path {
 pub(super) struct Visits {
     pub(super) packets: u64,
     pub(super) last_at: Nanos,
-    /// Smoothed time between two of them; `None` before the second.
+    /// The usual time between two of them; `None` before the fifth.
     pub(super) gap: Option<Nanos>,
+    /// Where the measuring of the pace began: how many visits there had been, and when.
+    pub(super) since: (u64, Nanos),
+    /// When the last answer to one of our probes came, and how many visits there had been.
+    pub(super) answered_at: Nanos,
+    pub(super) packets_then: u64,
 }
 
 impl Visits {
-    fn note(&mut self, arrivals: Arrivals) {
-        let packets = arrivals.packets.saturating_sub(self.packets);
-        if packets == 0 {
-            return;
+    /// Fewer visits than this say nothing.
+    const ENOUGH: u64 = 4;
+    /// The pace is measured over so many.
+    const WINDOW: u64 = 32;
+
+    fn note(&mut self, arrivals: Arrivals, answered_at: Nanos) {
+        if arrivals.packets < self.packets {
+            // A counter that goes back is that of another run.
+            *self = Self::default();
         }
-        if self.packets > 0 {
-            let gap = arrivals.last_at.saturating_sub(self.last_at) / packets;
-            // One long pause must not make a frequent visitor look like a rare one.
-            self.gap = Some(self.gap.map_or(gap, |old| (7 * old + gap.min(2 * old.max(1))) / 8));
+        if self.since.0 == 0 && arrivals.packets > 0 {
+            self.since = (arrivals.packets, arrivals.last_at);
         }
         self.packets = arrivals.packets;
         self.last_at = arrivals.last_at;
+        let visits = self.packets.saturating_sub(self.since.0);
+        if visits >= Self::WINDOW || self.gap.is_none() && visits >= Self::ENOUGH {
+            let gap = self.last_at.saturating_sub(self.since.1) / visits;
+            // Quick to believe that the peer comes often, slow to believe that it does not: it may be that its
+            // probes are lost.
+            self.gap = Some(match self.gap {
+                Some(usual) if gap > usual => usual + (gap - usual).min(usual) / 32 + 1,
+                Some(usual) => usual - (usual - gap) / 4,
+                None => gap,
+            });
+            self.since = (self.packets, self.last_at);
+        }
+        if answered_at != self.answered_at {
+            (self.answered_at, self.packets_then) = (answered_at, self.packets);
+        }
     }
 
-    const fn gap(&self) -> Option<Nanos> {
-        self.gap
+    /// The share of the visits that were to be expected since the last answer; `None` where that is too few to tell, or
+    /// where they had stopped before.
+    fn share_since_answer(&self, now: Nanos) -> Option<f64> {
+        let gap = self.gap?.max(1);
+        let expected = now.saturating_sub(self.answered_at) / gap;
+        let seen = self.packets.saturating_sub(self.packets_then);
+        let long = gap.saturating_mul(64).max(30 * SECOND);
+        let had_stopped = seen == 0 && self.last_at.saturating_add(long) < self.answered_at;
+        (expected >= Self::ENOUGH && !had_stopped).then(|| seen as f64 / expected as f64)
     }
 }
 

@@ -34,7 +34,7 @@ pub struct HealthConfig {
 /// Ready-made numbers for [`HealthConfig`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// A false alarm a day, if 1 % is lost all the time; recovery after one second.
+    /// A false alarm a day, if 1 % is lost all the time; recovery after one second, or sixty probes.
     Fast,
     /// A false alarm a year, if 1 % is lost all the time; recovery after one and a half seconds.
     #[default]
@@ -61,7 +61,7 @@ impl Profile {
     #[must_use]
     pub const fn health(self) -> HealthConfig {
         let (false_alarms_per_year, recovery, recovery_probes, damping, blip, expiry) = match self {
-            Self::Fast => (365.0, 1_000, 40, 32_000, 0, 2_000),
+            Self::Fast => (365.0, 1_000, 60, 32_000, 0, 2_000),
             Self::Balanced => (1.0, 1_500, 60, 48_000, 5, 3_000),
             Self::Calm => (0.01, 5_000, 120, 160_000, 50, 5_000),
         };

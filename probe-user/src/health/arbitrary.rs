@@ -7,6 +7,14 @@ use crate::{
 };
 
 impl Path {
+    /// Whether a direction is held back because it has relapsed, or would be if it failed now.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.directions.iter().any(|reported| {
+            reported.track.damping.doublings > 0 || reported.track.damping.recovered_at.is_some()
+        })
+    }
+
     /// Puts the engine into any state that its types allow, though no history may lead there.
     pub fn scramble(&mut self, random: &mut Random) {
         for reported in &mut self.directions {
@@ -21,6 +29,8 @@ impl Path {
             track.evidence.known = random.below(129) as u8;
             track.evidence.since_onset =
                 random.chance(0.5).then(|| (number(random), number(random)));
+            track.evidence.until_loss = (number(random), number(random));
+            track.hushed_until = random.bits() >> random.below(64);
             track.blip_at = time(random);
             track.alarmed = random.chance(0.5);
             track.fit = random.chance(0.5);

@@ -11,7 +11,12 @@ pub struct Evidence {
     pub(super) known: u8,
     /// Probes since the onset, and how many of them were lost.
     pub(super) since_onset: Option<(u32, u32)>,
+    /// The same up to the last loss.
+    pub(super) until_loss: (u32, u32),
 }
+
+/// An outage that has lost so many probes, and so large a part of them, was none by chance, and nor was its end.
+const UNMISTAKABLE: (u32, f64) = (12, 0.4);
 
 impl Evidence {
     /// Takes in a probe.
@@ -24,8 +29,11 @@ impl Evidence {
                 // What goes on for a day is told by its later half.
                 (*probes, *losses) = (*probes / 2, *losses / 2);
             }
-            *probes += 1;
-            *losses += u32::from(lost);
+            *probes = probes.saturating_add(1);
+            *losses = losses.saturating_add(u32::from(lost));
+            if lost {
+                self.until_loss = (*probes, *losses);
+            }
         }
     }
 
@@ -40,17 +48,25 @@ impl Evidence {
     /// An alarm: the loss began so many probes ago, and so many of them were lost.
     pub const fn begin(&mut self, probes: u32, losses: u32) {
         self.since_onset = Some((probes, losses));
+        self.until_loss = (probes, losses);
     }
 
     /// A new verdict that is no alarm rests on what comes from now on.
     pub const fn restart(&mut self) {
-        (self.latest, self.known, self.since_onset) = (0, 0, None);
+        *self = Self { latest: 0, known: 0, since_onset: None, until_loss: (0, 0) };
     }
 
     /// The probes, and how many were lost.
     #[must_use]
     pub fn counts(&self) -> (u32, u32) {
         self.since_onset.unwrap_or((u32::from(self.known), self.latest.count_ones()))
+    }
+
+    /// Whether so much was lost that it was no chance.
+    #[must_use]
+    pub fn is_unmistakable(&self) -> bool {
+        let (probes, losses) = self.until_loss;
+        losses >= UNMISTAKABLE.0 && f64::from(losses) >= UNMISTAKABLE.1 * f64::from(probes)
     }
 
     /// The share that was lost, 0 to 1; 0 of none.

@@ -1,7 +1,7 @@
 //! Round trips that are longer than usual, found by the same tests as losses: a slow one counts as a lost one.
 //!
-//! What is usual is a slow median, which stands still while the path is not healthy. A change that stays for as long as
-//! the damping's cap is taken for the new usual: a route that is longer for good must not be called
+//! What is usual is a slow median, which stands still while the path is not healthy. A change that stays for half as
+//! long as the damping's cap is taken for the new usual: a route that is longer for good must not be called
 //! degraded for ever.
 
 use super::{Settings, cusum::Bank, recovery::Recovery};
@@ -87,5 +87,5 @@ impl Latency {
 
 /// Whether what is slow since then is the new usual. A time in the future is none.
 fn is_usual_by_now(since: Nanos, now: Nanos, settings: &Settings) -> bool {
-    since > now || now - since >= settings.time_of(settings.recovery << settings.damping)
+    since > now || now - since >= settings.time_of(settings.recovery << settings.damping) / 2
 }

@@ -244,8 +244,8 @@ fn round_trips_that_are_much_longer_degrade_until_they_are_usual() {
     assert_eq!(world.verdict(Direction::Forward).cause, Cause::Latency);
     world.observe(ANSWERED, 60);
     assert_eq!(world.states(), (Healthy, Healthy));
-    // For good: the new usual, after the damping's cap of 48 s.
-    world.observe(slow, 47 * 40);
+    // For good: the new usual, after half of the damping's cap of 48 s.
+    world.observe(slow, 23 * 40);
     assert_eq!(world.states(), (Degraded, Degraded));
     world.observe(slow, 3 * 40);
     assert_eq!(world.states(), (Healthy, Healthy));

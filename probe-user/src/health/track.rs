@@ -8,10 +8,14 @@ use super::{
     evidence::Evidence,
     recovery::Recovery,
 };
-use crate::verdict::{Cause, Nanos, State};
+use crate::verdict::{Cause, Nanos, SECOND, State};
 
 /// Probes in a row of which nothing can be said, after which nothing can be said of the direction.
 const SILENCES: u32 = 5;
+
+/// What went from unhealthy to unknown does not go back for so long, unless it was healthy in between. Where almost all is
+/// lost, evidence comes and goes, and the verdict would with it.
+const HUSH: Nanos = 3_600 * SECOND;
 
 /// What the probes of one direction say.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +35,8 @@ pub struct Track {
     pub(super) silences: u32,
     pub(super) evidence_at: Option<Nanos>,
     pub(super) unknown_because: Unknown,
+    /// Until then, it takes a recovery to make more than unknown of it.
+    pub(super) hushed_until: Nanos,
 }
 
 /// Why nothing is known.
@@ -82,9 +88,9 @@ impl Track {
         } else {
             self.bank.lose(&settings.path);
         }
-        let Some(test) = self.bank.alarm(&settings.path).filter(|_| !self.alarmed) else {
-            return false;
-        };
+        let is_hushed = !self.fit && now < self.hushed_until;
+        let test = self.bank.alarm(&settings.path);
+        let Some(test) = test.filter(|_| !self.alarmed && !is_hushed) else { return false };
         self.alarmed = true;
         self.recovery.restart();
         // Since the statistic was zero, it has gone up by the gain for each loss and down by one for each pass.
@@ -143,14 +149,19 @@ impl Track {
     /// Decides. `flows_pass` is whether each flow by itself would allow recovery. Returns whether it has come from an
     /// alarm.
     pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
-        if self.silences >= SILENCES {
+        self.hushed_until = self.hushed_until.min(now + HUSH);
+        if self.silences >= SILENCES && !self.alarmed {
             self.forget(Unknown::Silence);
         } else if self.is_expired(now, settings) {
             if settings.defects.has(Defect::Freshness) && self.alarmed {
                 self.evidence_at = None;
                 return false;
             }
+            if self.alarmed {
+                self.hushed_until = now + HUSH;
+            }
             match self.unknown_because {
+                _ if self.silences > 0 => self.forget(Unknown::Silence),
                 because @ (Unknown::Starting | Unknown::Silence) if !self.is_judged() => {
                     self.forget(because);
                 }
@@ -170,7 +181,7 @@ impl Track {
             if recovered && !held {
                 let was_alarmed = self.alarmed;
                 if was_alarmed {
-                    self.damping.recover(now, self.evidence.loss_ratio());
+                    self.damping.recover(now, self.evidence.is_unmistakable());
                 }
                 (self.fit, self.alarmed) = (true, false);
                 (self.bank, self.ages) = Default::default();

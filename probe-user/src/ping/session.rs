@@ -13,7 +13,7 @@ use super::{
     summary::{self, Summary},
 };
 use crate::{
-    account::{self, Memory as _, Rules, flow::Flow},
+    account::{self, Lost, Memory as _, Rules, flow::Flow},
     datapath::{Datapath, Options, SessionKeys, clock},
     health::defect::Defects,
     keys::KeyRing,
@@ -176,7 +176,7 @@ impl Session {
         self.datapath.catch_up();
         let memory = self.datapath.session(SSID);
         // That the path is silent changes nothing here: no verdict waits for its probes.
-        self.flow.judge(&memory, &self.rules, now, None, &mut |_, _| {});
+        self.flow.judge(&memory, &self.rules, now, None, Lost::Unknown, &mut |_, _| {});
         self.answers.collect(&memory, self.rules.slots);
         let is_complete = self.count.is_some_and(|count| attempts >= count);
         if (is_complete || self.is_stopped) && self.ended_at.is_none() {

@@ -2,8 +2,12 @@
 //!
 //! - [`loss`]: independent and bursty loss.
 //! - [`world`]: nodes, links, faults; the bounds are counted once all is calm.
+//! - [`scenario`]: what happens to a world, and what must hold of it.
+//! - [`mutants`]: engines with a defect, which the simulator has to find.
 //! - [`detectors`]: what others use in place of the engine.
 
 pub mod detectors;
 pub mod loss;
+pub mod mutants;
+pub mod scenario;
 pub mod world;

@@ -54,7 +54,7 @@ impl Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// A flow's probe is due.
-    Send { from: usize, to: usize, flow: usize },
+    Send { from: usize, to: usize, flow: usize, nominal: Nanos },
     /// A probe reaches the reflector.
     Request(Packet),
     /// A reply reaches the sender.
@@ -145,7 +145,7 @@ impl World {
                 for flow in 0..usize::from(self.setup.probing.flows) {
                     let spread = flow as u64 * interval / u64::from(self.setup.probing.flows);
                     let due = self.now + (phase + spread) % interval;
-                    self.push(due, Event::Send { from, to, flow });
+                    self.push(due, Event::Send { from, to, flow, nominal: due });
                 }
             }
         }
@@ -188,7 +188,10 @@ impl World {
             self.queue.pop();
             self.now = at;
             match event {
-                Event::Send { from, to, flow } => self.send(from, to, flow),
+                Event::Send { from, to, flow, nominal } => {
+                    self.send_later(from, to, flow, nominal + self.setup.probing.interval);
+                    self.send(from, to, flow);
+                }
                 Event::Request(packet) => self.reflect(packet),
                 Event::Reply(packet, number) => self.receive(packet, number),
                 Event::Tick { node } => self.tick(node),
@@ -202,12 +205,14 @@ impl World {
         self.queue.push(Reverse((at, self.order, event)));
     }
 
+    /// The next probe of a flow is due then, or a tenth of the interval earlier or later.
+    fn send_later(&mut self, from: usize, to: usize, flow: usize, nominal: Nanos) {
+        let span = self.setup.probing.interval / 10;
+        let due = nominal - span + self.random.below(2 * span + 1);
+        self.push(due, Event::Send { from, to, flow, nominal });
+    }
+
     fn send(&mut self, from: usize, to: usize, flow: usize) {
-        let interval = self.setup.probing.interval;
-        // A tenth to either side, as the agent does.
-        let jitter = self.random.below(interval / 5);
-        let due = self.now + interval - interval / 10 + jitter;
-        self.push(due, Event::Send { from, to, flow });
         let node = &mut self.nodes[from];
         if node.sender_stalled_until > self.now {
             return;

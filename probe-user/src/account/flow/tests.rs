@@ -120,7 +120,9 @@ fn judge_by(
     silence: Option<Lost>,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    flow.judge(kernel, rules, now, silence, &mut |_, outcome| outcomes.push(outcome));
+    flow.judge(kernel, rules, now, silence, Lost::Unknown, &mut |_, outcome| {
+        outcomes.push(outcome)
+    });
     outcomes
 }
 

@@ -29,6 +29,8 @@ pub struct Node {
     pub run: u32,
     /// When it was started.
     pub started_at: Nanos,
+    /// When it was last put into an arbitrary state.
+    pub scrambled_at: Option<Nanos>,
 }
 
 /// The path to a peer.
@@ -63,6 +65,7 @@ impl Node {
             judge_stalled_until: 0,
             run: 0,
             started_at: now,
+            scrambled_at: None,
         }
     }
 
@@ -90,6 +93,7 @@ impl Node {
 
     /// Puts everything that the node remembers into an arbitrary state.
     pub fn scramble(&mut self, random: &mut Random, now: Nanos) {
+        self.scrambled_at = Some(now);
         for path in &mut self.paths {
             path.health.scramble(random);
             path.account.scramble(random, now);
