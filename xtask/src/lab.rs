@@ -23,10 +23,11 @@ pub(crate) fn demo(workspace: &Workspace, arguments: &[OsString]) -> Result<()> 
 ///
 /// # Errors
 /// As [`become_lab`].
-pub(crate) fn bench(workspace: &Workspace) -> Result<()> {
+pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     setup::run(workspace, Purpose::Test)?;
     let stamp_suite = setup::stamp_suite(workspace);
-    become_lab(workspace, "bench", &["--stamp-suite".into(), stamp_suite.into()])
+    let stamp_suite = ["--stamp-suite".into(), stamp_suite.into()];
+    become_lab(workspace, "bench", &[&stamp_suite, arguments].concat())
 }
 
 /// Builds, and replaces this process by a subcommand of the lab, so that its terminal, its signals and its

@@ -3,6 +3,7 @@
 //! - [`setup`]: finds or installs what the others need.
 //! - [`build`]: the release agent, one file.
 //! - [`lab`]: what runs in network namespaces: an incident and how it heals, and measurements.
+//! - [`sim`]: the verdict engine in virtual time.
 //! - [`test`]: formatting, lints, documentation and all tests.
 //! - [`fuzz`]: looks for input on which a fuzz target fails.
 //! - [`host`]: what this host is, and how to become root on it.
@@ -16,6 +17,7 @@ mod host;
 mod lab;
 mod process;
 mod setup;
+mod sim;
 mod test;
 
 use std::{ffi::OsString, process::ExitCode};
@@ -38,8 +40,10 @@ struct Arguments {
 /// What can be measured.
 #[derive(Clone, Copy, ValueEnum)]
 enum Subject {
-    /// A reflected packet: in the kernel program alone, and in whole reflectors beside stamp-suite.
+    /// A reflected packet: in the kernel program alone, and in whole reflectors beside stamp-suite. Needs root.
     Reflector,
+    /// Verdicts: how soon loss is seen, how often an alarm is false, beside others; what an outcome costs.
+    Health,
 }
 
 #[derive(Subcommand)]
@@ -65,11 +69,23 @@ enum Command {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },
-    /// Measure what a packet costs, as ratios within one run. Needs root.
+    /// Measure, as ratios within one run.
     Bench {
         /// What to measure.
         #[arg(value_enum)]
         subject: Subject,
+        /// Arguments for the measurement itself; `-- --help` lists them.
+        #[arg(last = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
+    },
+    /// Play scenarios of faults with the real engine in virtual time, and hunt engines with defects.
+    ///
+    /// A scenario that breaks an invariant is told by its seed and can be played again.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// Arguments for the simulator; `cargo xtask sim --help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+        arguments: Vec<OsString>,
     },
     /// Look for input on which a fuzz target fails, for some minutes. Installs cargo-fuzz.
     ///
@@ -108,7 +124,13 @@ fn run(command: Command) -> Result<()> {
         Command::Setup { purpose } => setup::run(&workspace, purpose),
         Command::Build => build::run(&workspace),
         Command::Demo { arguments } => lab::demo(&workspace, &arguments),
-        Command::Bench { subject: Subject::Reflector } => lab::bench(&workspace),
+        Command::Bench { subject: Subject::Reflector, arguments } => {
+            lab::bench(&workspace, &arguments)
+        }
+        Command::Bench { subject: Subject::Health, arguments } => {
+            sim::bench(&workspace, &arguments)
+        }
+        Command::Sim { arguments } => sim::run(&workspace, &arguments),
         Command::Fuzz { target, minutes, keep } => {
             fuzz::run(&workspace, target.as_deref(), minutes, keep)
         }
