@@ -119,11 +119,11 @@ pub fn play(seed: u64, nodes: usize, defects: Defects) -> Outcome {
 
 fn setup(kind: Kind, nodes: usize, defects: Defects, random: &mut Random) -> Setup {
     // Slow probing lets hours pass quickly; fast probing is what the product does.
-    let (interval, flows, tick) = match random.below(3) {
-        _ if matches!(kind, Kind::OneWay | Kind::Late) => (100, 4, 10),
-        0 => (100, 4, 10),
-        1 => (1_000, 2, 100),
-        _ => (1_000, 1, 250),
+    let (interval, flows, tick) = match (kind, random.below(8)) {
+        (Kind::OneWay | Kind::Late, _) | (Kind::Chaos, 0..=2) | (Kind::Constant, 0) => (100, 4, 10),
+        (_, 3 | 4) => (1_000, 2, 100),
+        (Kind::Constant, 1 | 2) | (Kind::Chaos, _) => (1_000, 1, 250),
+        (Kind::Constant, _) => (5_000, 1, 1_000),
     };
     let profile = Profile::ALL[random.below(3) as usize];
     let probe = ProbeConfig { flows, ..ProbeConfig::default() };
@@ -320,7 +320,11 @@ impl Run {
         }
         self.world.count("scenarios of constant loss");
         self.changes.clear();
-        let hours = if self.world.setup.probing.interval >= SECOND { 12 } else { 1 };
+        let hours = match self.world.setup.probing.interval / SECOND {
+            0 => 1,
+            1 => 24,
+            _ => 56,
+        };
         for _ in 0..hours {
             self.pass(3_600 * SECOND)?;
             let hour = 3_600 * SECOND;
