@@ -1,9 +1,11 @@
-//! The commands that ask a running agent: `linkprobe status` and `linkprobe check`.
+//! The commands that tell: `linkprobe status` and `linkprobe check` of a running agent, `linkprobe explain` of a config.
 //!
 //! - `table`: paths as a table for people.
+//! - `explain`: what a config guarantees.
 //! - `plugin`: paths as the one line and exit code of a monitoring plugin.
 //! - `units`: numbers with units.
 
+mod explain;
 mod plugin;
 mod table;
 #[cfg(test)]
@@ -14,6 +16,7 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+pub use explain::{explain, explain_table};
 pub use plugin::{Selection, check};
 pub use table::status_table;
 

@@ -133,7 +133,8 @@ impl Path {
         if let Outcome::Answered { round_trip } = outcome {
             for (reported, flow) in self.directions.iter_mut().zip(&mut self.flows[flow]) {
                 reported.track.pass(now, settings);
-                flow.pass(reported.track.damping.doublings(settings), settings);
+                let track = &reported.track;
+                flow.pass(track.damping.doublings(settings), track.is_held(settings), settings);
             }
             let healthy = self.directions.iter().all(|reported| reported.track.fit);
             self.latency.add(round_trip, healthy, now, settings);
@@ -158,7 +159,8 @@ impl Path {
             match says(outcome, direction, settings) {
                 Says::Passed => {
                     reported.track.pass(now, settings);
-                    self.flows[flow][index].pass(doublings, settings);
+                    let held = reported.track.is_held(settings);
+                    self.flows[flow][index].pass(doublings, held, settings);
                 }
                 Says::Lost => {
                     let others_pass = self.others_pass(flow, index);
@@ -331,7 +333,7 @@ impl Path {
         let doublings = track.damping.doublings(settings);
         let of_track = match doublings {
             0 => 0,
-            _ if track.fit => 0,
+            _ if track.fit && self.flows.iter().all(|flow| !flow[index].sick) => 0,
             _ => track.recovery.missing(track.enough(settings)),
         };
         let of_flow = |flow: &[Flow; 2]| {

@@ -73,6 +73,15 @@ enum Command {
         #[arg(long, value_name = "REGION")]
         region: Option<String>,
     },
+    /// Say what a config guarantees: how soon loss is seen, how soon its end, how often an alarm is false
+    Explain {
+        /// The config file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Print one JSON document instead of a table
+        #[arg(long)]
+        json: bool,
+    },
     /// Make keys for authenticated mode
     Key {
         #[command(subcommand)]
@@ -167,6 +176,15 @@ fn execute(command: Command) -> Result<ExitCode> {
             // The exit code is the answer, whether or not somebody reads the line.
             print(&format!("{line}\n")).ok();
             return Ok(ExitCode::from(code));
+        }
+        Command::Explain { config, json } => {
+            let guarantees = client::explain(&Config::load(&config)?);
+            let text = if json {
+                serde_json::to_string_pretty(&guarantees)? + "\n"
+            } else {
+                client::explain_table(&guarantees)
+            };
+            print(&text)?;
         }
         Command::Key { command: KeyCommand::Generate { id } } => {
             let id = id.unwrap_or_else(keys::id_of_today);

@@ -2,7 +2,7 @@
 
 use super::units::{percent, round_trip, span};
 use crate::report::{Direction, Path, Paths};
-use crate::verdict::State;
+use crate::verdict::{Cause, State};
 
 const HEADER: [&str; 10] = [
     "PEER", "REGION", "ADDRESS", "STATE", "FORWARD", "REVERSE", "LOSS>", "LOSS<", "RTT(p50)",
@@ -37,6 +37,37 @@ pub fn status_table(paths: &Paths) -> String {
         if let Some(problem) = &path.problem {
             text += &format!("  problem: {problem}\n");
         }
+        text += &reasons(path);
+    }
+    text
+}
+
+/// A line for each direction that is not healthy though it was measured: what it rests on, and what it takes.
+fn reasons(path: &Path) -> String {
+    let mut text = String::new();
+    for (name, direction) in [("forward", &path.forward), ("reverse", &path.reverse)] {
+        let Some(needs) = direction.needs.filter(|_| path.probes.sent > 0) else { continue };
+        let evidence = &direction.evidence;
+        let found = match (evidence.lost, evidence.loss_interval) {
+            (1.., Some([low, high])) => {
+                let (lost, probes) = (evidence.lost, evidence.probes);
+                format!("{lost} of {probes} lost ({} to {}); ", percent(low), percent(high))
+            }
+            _ => String::new(),
+        };
+        let sick: Vec<String> = (1..)
+            .zip(&path.flows)
+            .filter(|(_, flow)| flow.state == State::Unhealthy)
+            .map(|(index, _): (usize, _)| index.to_string())
+            .collect();
+        let flows = match (direction.cause, sick.len()) {
+            (Cause::FlowLoss, 1..) => format!("flow {} of {}; ", sick.join(", "), path.flows.len()),
+            _ => String::new(),
+        };
+        text += &format!(
+            "  {name}: {found}{flows}healthy after {} clean probes, {:.1} s\n",
+            needs.clean_probes, needs.seconds
+        );
     }
     text
 }
@@ -56,7 +87,16 @@ fn summary(paths: &Paths) -> String {
         1 => format!("1 path: {}", states.join(", ")),
         total => format!("{total} paths: {}", states.join(", ")),
     };
-    format!("{} (region {}): {total}\n", paths.node, paths.region)
+    let isolated = match paths.isolated_since {
+        Some(since) => {
+            let lasts = span(paths.at - since);
+            format!(
+                "isolated: most regions fail at once, for {lasts}, so this node must be the one that is cut off\n"
+            )
+        }
+        None => String::new(),
+    };
+    format!("{} (region {}): {total}\n{isolated}", paths.node, paths.region)
 }
 
 fn row(path: &Path) -> [String; 10] {

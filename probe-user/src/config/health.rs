@@ -63,7 +63,7 @@ impl Profile {
         let (false_alarms_per_year, recovery, recovery_probes, damping, blip, expiry) = match self {
             Self::Fast => (365.0, 1_000, 60, 32_000, 0, 2_000),
             Self::Balanced => (1.0, 1_500, 60, 48_000, 5, 3_000),
-            Self::Calm => (0.01, 5_000, 120, 160_000, 50, 5_000),
+            Self::Calm => (0.01, 5_000, 120, 160_000, 20, 5_000),
         };
         HealthConfig {
             accepted_loss: 0.01,

@@ -19,14 +19,15 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// A probe passed. `doublings` is how much the direction is held back.
+    /// A probe passed. `doublings` is how much the direction is held back, and `held` whether the path has not yet passed
+    /// for so long.
     #[inline]
-    pub fn pass(&mut self, doublings: u8, settings: &Settings) {
+    pub fn pass(&mut self, doublings: u8, held: bool, settings: &Settings) {
         self.losses_in_a_row = 0;
         self.bank.pass();
         let enough = settings.recovery_per_flow << doublings;
         self.recovery.pass(enough);
-        if self.sick && self.recovery.missing(enough) == 0 {
+        if self.sick && !held && self.recovery.missing(enough) == 0 {
             self.sick = false;
             self.bank = Bank::default();
         }

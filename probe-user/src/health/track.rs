@@ -146,6 +146,13 @@ impl Track {
         self.damping.enough(settings.recovery, settings)
     }
 
+    /// Whether damping holds it back.
+    #[inline]
+    #[must_use]
+    pub fn is_held(&self, settings: &Settings) -> bool {
+        self.damping.doublings(settings) > 0 && self.recovery.missing(self.enough(settings)) > 0
+    }
+
     /// Decides. `flows_pass` is whether each flow by itself would allow recovery. Returns whether it has come from an
     /// alarm.
     pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
@@ -173,9 +180,7 @@ impl Track {
             self.fit = false;
             // Without damping the flows decide alone: within a flow, probes are judged in the order in which they
             // were sent, and a loss that becomes known late takes nothing back from what came after it.
-            let is_damped = self.damping.doublings(settings) > 0;
-            let enough = !is_damped || self.recovery.missing(self.enough(settings)) == 0;
-            let recovered = enough && flows_pass;
+            let recovered = !self.is_held(settings) && flows_pass;
             let held = settings.defects.has(Defect::Unclamped)
                 && self.bank.alarm(&settings.path).is_some();
             if recovered && !held {

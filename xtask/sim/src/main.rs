@@ -1,5 +1,6 @@
 //! `sim`: what `cargo xtask sim` and `cargo xtask bench health` run.
 
+mod bench;
 mod run;
 
 use std::process::ExitCode;
@@ -18,11 +19,14 @@ struct Arguments {
 enum Command {
     /// Play scenarios until one breaks an invariant, then hunt the negative controls.
     Run(run::Options),
+    /// Measure detection delays, false alarms, and what an outcome costs.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
     let passed = match Arguments::parse().command {
         Command::Run(options) => run::run(&options),
+        Command::Bench(options) => bench::run(&options),
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
