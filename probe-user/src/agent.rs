@@ -9,6 +9,7 @@
 //! - `reload`: another config while probes go on.
 //! - `capacity`: how much room the kernel's maps have.
 //! - `host`: what it has to keep up with.
+//! - `recorder`: what is judged, kept for replays.
 //! - `regions`: what is known of the links to regions.
 //! - `events`: changes of verdicts, for all who listen.
 //! - [`report`]: what the outside is told of it.
@@ -20,6 +21,7 @@ mod datapath;
 mod events;
 mod host;
 mod peers;
+mod recorder;
 pub mod reflect;
 mod regions;
 mod reload;

@@ -13,6 +13,7 @@
 //! - [`datapath`]: the BPF programs and their maps.
 //! - [`keys`]: key files.
 //! - [`sender`]: the thread that sends probes when they are due.
+//! - [`record`]: what the engine was fed, on disk.
 //! - [`resolve`]: from the names in the config to addresses.
 //! - [`web`] and [`metrics`]: HTTP and the Prometheus format.
 //!
@@ -21,6 +22,7 @@
 //! - [`agent`]: a running agent.
 //! - [`client`]: the commands that ask a running agent.
 //! - [`ping`]: an ad-hoc session.
+//! - [`replay`]: a recording through the engine, with any numbers.
 
 pub mod account;
 pub mod agent;
@@ -33,7 +35,9 @@ pub mod metrics;
 pub mod ping;
 pub mod prefix;
 pub mod random;
+pub mod record;
 pub mod reflector;
+pub mod replay;
 pub mod report;
 pub mod resolve;
 pub mod sender;

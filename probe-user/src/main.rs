@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use probe_user::{agent, client, config::Config, keys, ping};
+use probe_user::{agent, client, config::Config, keys, ping, replay};
 use tracing_subscriber::EnvFilter;
 
 /// Watches the links between data centers from inside the kernel, and says per direction whether each
@@ -79,6 +79,24 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
         /// Print one JSON document instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a recording through the verdict engine: what would these numbers have said?
+    ///
+    /// A running agent records where its config has [record]. Of the configs only [health] counts; how the paths were
+    /// probed is part of the recording.
+    Replay {
+        /// A recording: a directory, or a file of one
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+        /// The config to judge by; the profile "balanced" if not given
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Another config: tells what it would have said that the first would not (+), and the other way round (-)
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        compare: Option<PathBuf>,
+        /// Print a JSON document for each change
         #[arg(long)]
         json: bool,
     },
@@ -185,6 +203,27 @@ fn execute(command: Command) -> Result<ExitCode> {
                 client::explain_table(&guarantees)
             };
             print(&text)?;
+        }
+        Command::Replay { files, config, compare, json } => {
+            let health = |file: &PathBuf| Ok::<_, anyhow::Error>(Config::load(file)?.health);
+            let first = config.as_ref().map(health).transpose()?.unwrap_or_default();
+            let second = compare.as_ref().map(health).transpose()?;
+            let mut segments = Vec::new();
+            for file in &files {
+                segments.extend(replay::read(file)?);
+            }
+            let changes = replay::replay(&segments, &first)?;
+            if let Some(second) = second {
+                print(&replay::compare(&changes, &replay::replay(&segments, &second)?))?;
+            } else {
+                for change in &changes {
+                    print(&if json {
+                        serde_json::to_string(change)? + "\n"
+                    } else {
+                        replay::line(change)
+                    })?;
+                }
+            }
         }
         Command::Key { command: KeyCommand::Generate { id } } => {
             let id = id.unwrap_or_else(keys::id_of_today);

@@ -2,7 +2,7 @@
 
 use crate::{
     account::rtt,
-    health::{self, isolation::Vote, region},
+    health::{self, region},
     verdict::{Cause, Direction, Nanos, State},
 };
 
@@ -11,8 +11,6 @@ pub(super) struct Region {
     pub(super) name: String,
     /// Round trips to all its peers.
     pub(super) round_trips: rtt::Histogram,
-    /// What its paths say of this node.
-    pub(super) vote: Vote,
     /// The verdict on the link, by direction: since when, what, why.
     pub(super) link: [(Nanos, State, Cause); 2],
 }
@@ -22,7 +20,6 @@ impl Region {
         Self {
             name: name.to_owned(),
             round_trips: rtt::Histogram::default(),
-            vote: Vote::default(),
             link: [(0, State::Unknown, Cause::Starting); 2],
         }
     }
@@ -30,7 +27,7 @@ impl Region {
     /// Judges the link by its paths.
     pub(super) fn judge<'p>(
         &mut self,
-        paths: impl Iterator<Item = &'p health::Path> + Clone,
+        paths: &(impl Iterator<Item = &'p health::Path> + Clone),
         isolated: bool,
         now: Nanos,
     ) {

@@ -9,10 +9,8 @@ use crate::{
     account::{Memory as _, Outcome},
     config::{Config, NodeConfig},
     datapath::{Datapath, Options, ReflectorOptions},
-    health::{
-        Settings,
-        isolation::{Isolation, Vote},
-    },
+    health::{Settings, isolation::Isolation},
+    record::{Observation, writer::Writer},
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
 };
@@ -23,6 +21,8 @@ pub struct State {
     /// What the config means for the verdicts.
     pub(super) settings: Settings,
     pub(super) isolation: Isolation,
+    /// Where what is judged is kept, if it is.
+    pub(super) recorder: Option<Writer>,
     pub(super) datapath: Datapath,
     pub(super) sender: Sender,
     pub(super) attempts: Attempts,
@@ -73,6 +73,7 @@ impl State {
         let mut state = Self {
             settings: config.health.settings(&config.probe),
             isolation: Isolation::default(),
+            recorder: None,
             config,
             datapath,
             sender,
@@ -87,6 +88,7 @@ impl State {
         };
         let config = state.config.clone();
         state.set_peers(&config);
+        state.start_recorder()?;
         Ok(state)
     }
 
@@ -114,6 +116,9 @@ impl State {
         for index in 0..self.peers.len() {
             self.account(index, now);
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.tick(now);
+        }
         self.look_at_oneself(now);
         let (settings, isolated) = (&self.settings, self.isolation.since().is_some());
         for peer in &mut self.peers {
@@ -128,7 +133,7 @@ impl State {
         for (index, region) in self.regions.iter_mut().enumerate() {
             let of_region = self.peers.iter().filter(|peer| peer.region == index);
             region.judge(
-                of_region.filter_map(|peer| Some(&peer.path.as_ref()?.health)),
+                &of_region.filter_map(|peer| Some(&peer.path.as_ref()?.health)),
                 isolated,
                 now,
             );
@@ -150,26 +155,25 @@ impl State {
         let arrivals = self.datapath.arrivals(path.index);
         let histogram = &mut self.regions[peer.region].round_trips;
         let (health, recent, settings) = (&mut path.health, &mut path.recent, &self.settings);
+        let recorder = &mut self.recorder;
         path.account.judge(&memories, arrivals, now, &mut |flow, sent_at, outcome| {
             if let Outcome::Answered { round_trip } = outcome {
                 histogram.add(round_trip);
                 recent.add(round_trip);
             }
-            health.observe(flow, sent_at, outcome, now, settings);
+            let observation = Observation { path: index, flow, sent_at, outcome }.rounded(now);
+            if let Some(recorder) = recorder {
+                recorder.add(&observation, now);
+            }
+            health.observe(flow, observation.sent_at, observation.outcome, now, settings);
         });
     }
 
     /// Whether it is this node that is cut off. Peers of one region share its fate, so regions are counted.
     fn look_at_oneself(&mut self, now: Nanos) {
-        for region in &mut self.regions {
-            region.vote = Vote::default();
-        }
-        for peer in &self.peers {
-            let Some(path) = &peer.path else { continue };
-            self.regions[peer.region].vote.add(&path.health, now, &self.settings);
-        }
-        let votes = self.regions.iter().map(|region| region.vote);
-        if self.isolation.update(votes, now) {
+        let known =
+            self.peers.iter().filter_map(|peer| Some((peer.region, &peer.path.as_ref()?.health)));
+        if self.isolation.look(known, now, &self.settings) {
             if self.isolation.since().is_some() {
                 tracing::warn!(
                     "isolated: most regions fail at once, so this node must be the one that is cut off"

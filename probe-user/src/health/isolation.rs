@@ -10,9 +10,11 @@ use crate::verdict::{Nanos, SECOND, State};
 pub const INSTANT: Nanos = 2 * SECOND;
 
 /// What a node thinks of itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Isolation {
     since: Option<Nanos>,
+    /// By region; kept for its memory.
+    votes: Vec<Vote>,
 }
 
 /// What the paths to one region, whose peers share their fate, say at one moment. Most of them count.
@@ -58,6 +60,26 @@ impl Vote {
 }
 
 impl Isolation {
+    /// Takes in all paths, each with the index of its region, and returns whether that has changed anything.
+    pub fn look<'p>(
+        &mut self,
+        paths: impl Iterator<Item = (usize, &'p Path)>,
+        now: Nanos,
+        settings: &Settings,
+    ) -> bool {
+        let mut votes = std::mem::take(&mut self.votes);
+        votes.fill(Vote::default());
+        for (region, path) in paths {
+            if votes.len() <= region {
+                votes.resize(region + 1, Vote::default());
+            }
+            votes[region].add(path, now, settings);
+        }
+        let changed = self.update(votes.iter().copied(), now);
+        self.votes = votes;
+        changed
+    }
+
     /// Takes in what the regions say now, and returns whether that has changed anything.
     ///
     /// A single region says nothing: whether it is the one that is cut off or this node, nobody can tell from here.

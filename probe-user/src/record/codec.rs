@@ -49,7 +49,7 @@ impl Encoder {
                 (number.unwrap_or(0), now.saturating_sub(sent_at))
             }
         };
-        put(&mut self.items, (flow as u64) << 4 | number as u64 + 1);
+        put(&mut self.items, ((flow as u64) << 4) | (number as u64 + 1));
         put(&mut self.items, value);
     }
 
@@ -137,7 +137,8 @@ impl<'o> Decoder<'o> {
             let path = path.filter(|_| flow < self.flows).ok_or(corrupt)?;
             let (sent_at, outcome) = match outcome {
                 Outcome::Answered { .. } => {
-                    let nanos = value.checked_mul(1_000).and_then(|nanos| u32::try_from(nanos).ok());
+                    let nanos =
+                        value.checked_mul(1_000).and_then(|nanos| u32::try_from(nanos).ok());
                     (self.now, Outcome::Answered { round_trip: nanos.ok_or(corrupt)? })
                 }
                 other => (self.now.saturating_sub(value), other),

@@ -57,8 +57,9 @@ impl Writer {
         let mut disk = Disk { directory: directory.to_owned(), limit, file: None, failing: false };
         disk.begin(&header)?;
         let (sender, receiver) = sync_channel(WAITING);
-        let thread =
-            thread::Builder::new().name("recorder".to_owned()).spawn(move || disk.run(&receiver))?;
+        let thread = thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || disk.run(&receiver))?;
         Ok(Self {
             encoder: Encoder::default(),
             buffer: Vec::with_capacity(2 * FULL),
@@ -114,7 +115,8 @@ impl Writer {
 
     /// Begins a segment after the last frame.
     fn begin(&mut self, now: Nanos, continues: bool) {
-        let unix = self.header.unix + (self.last.max(self.header.monotonic) - self.header.monotonic);
+        let unix =
+            self.header.unix + (self.last.max(self.header.monotonic) - self.header.monotonic);
         let passed = if continues { 0 } else { now.saturating_sub(self.last) };
         self.header = Header {
             monotonic: self.last.max(self.header.monotonic) + passed,
@@ -130,7 +132,8 @@ impl Writer {
 
     fn send(&mut self, message: Message) {
         let Some(sender) = &self.sender else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = sender.try_send(message) {
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = sender.try_send(message)
+        {
             if !self.gap {
                 tracing::warn!("the disk does not keep up: the recording has a gap");
             }
@@ -223,8 +226,9 @@ pub fn segments(directory: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let name = entry.file_name();
-        let is_segment =
-            name.to_str().is_some_and(|name| name.starts_with("linkprobe-") && name.ends_with(".rec"));
+        let is_segment = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("linkprobe-") && name.ends_with(".rec"));
         if is_segment {
             segments.push((entry.path(), entry.metadata()?.len()));
         }
@@ -260,7 +264,10 @@ mod tests {
         for tick in 0..400_000_u32 {
             now += 10_000_000;
             let outcome = Outcome::Answered { round_trip: 20_000_000 };
-            writer.add(&Observation { path: 0, flow: (tick % 4) as usize, sent_at: now, outcome }, now);
+            writer.add(
+                &Observation { path: 0, flow: (tick % 4) as usize, sent_at: now, outcome },
+                now,
+            );
             writer.tick(now);
             if tick % 2_000 == 0 {
                 // Faster than any disk, this would only show that gaps are told.

@@ -1,4 +1,5 @@
 //! What the outcome of one probe costs: in the engine, and in accounts and engine together.
+#![expect(missing_docs, reason = "what criterion's macros make has none")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use probe_ebpf::maps::Arrivals;
@@ -11,8 +12,10 @@ use probe_user::{
 };
 
 const FLOWS: usize = 4;
+/// Paths that are judged between two looks at the clock, which would cost more than an outcome.
+const PATHS: usize = 32;
 /// Outcomes in one iteration.
-const PROBES: u64 = 4_000;
+const PROBES: u64 = 4_096;
 
 fn engine(criterion: &mut Criterion) {
     let settings = HealthConfig::default().settings(&ProbeConfig::default());
@@ -52,8 +55,8 @@ fn accounts_and_engine(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(PROBES));
     for (name, loss) in [("all answered", 0.0), ("1 % lost", 0.01)] {
         let kernels: Vec<Kernel> = (0..FLOWS).map(|_| Kernel::new(rules.slots)).collect();
-        let mut account = account::path::Path::new(rules, FLOWS);
-        let mut path = Path::new(FLOWS, 0);
+        let new = |_| (account::path::Path::new(rules, FLOWS), Path::new(FLOWS, 0));
+        let mut paths: Vec<_> = (0..PATHS).map(new).collect();
         let mut random = Random::new(1);
         let mut numbers = [0; FLOWS];
         let mut now: Nanos = SECOND;
@@ -61,7 +64,7 @@ fn accounts_and_engine(criterion: &mut Criterion) {
             bencher.iter_custom(|iterations| {
                 let mut judging = std::time::Duration::ZERO;
                 for _ in 0..iterations {
-                    for _ in 0..PROBES / FLOWS as u64 {
+                    for _ in 0..PROBES / (FLOWS * PATHS) as u64 {
                         now += SECOND / 10;
                         for (kernel, number) in kernels.iter().zip(&mut numbers) {
                             let sequence = kernel.send(now);
@@ -73,15 +76,17 @@ fn accounts_and_engine(criterion: &mut Criterion) {
                         let at = now + 50_000_000;
                         #[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
                         let start = std::time::Instant::now();
-                        account.judge(
-                            &kernels,
-                            Arrivals::default(),
-                            at,
-                            &mut |flow, sent_at, outcome| {
-                                path.observe(flow, sent_at, outcome, at, &settings);
-                            },
-                        );
-                        path.tick(at, false, &settings, &mut |_| {});
+                        for (account, path) in &mut paths {
+                            account.judge(
+                                &kernels,
+                                Arrivals::default(),
+                                at,
+                                &mut |flow, sent_at, outcome| {
+                                    path.observe(flow, sent_at, outcome, at, &settings);
+                                },
+                            );
+                            path.tick(at, false, &settings, &mut |_| {});
+                        }
                         judging += start.elapsed();
                     }
                 }

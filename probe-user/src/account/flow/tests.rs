@@ -121,7 +121,7 @@ fn judge_by(
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
     flow.judge(kernel, rules, now, silence, Lost::Unknown, &mut |_, outcome| {
-        outcomes.push(outcome)
+        outcomes.push(outcome);
     });
     outcomes
 }

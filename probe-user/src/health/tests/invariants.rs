@@ -246,7 +246,7 @@ fn invariant_20_the_same_outcomes_give_the_same_transitions() {
         world.changes
     };
     let changes = run();
-    assert!(changes.len() > 5);
+    assert!(changes.len() > 3, "{changes:?}");
     assert_eq!(changes, run());
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use probe_user::{
-    report::{self, Evidence, Paths},
+    report::{self, Evidence, Needs, Paths},
     verdict::{Cause, Direction, State},
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct Change {
     pub(crate) cause: Cause,
     /// The probes that it rests on.
     pub(crate) evidence: Evidence,
+    /// What would make it healthy.
+    pub(crate) needs: Option<Needs>,
 }
 
 /// The latest verdict on every channel.
@@ -88,6 +90,7 @@ impl Observer {
                     to,
                     cause: now.cause,
                     evidence: now.evidence,
+                    needs: now.needs,
                 }));
             }
         }
@@ -140,6 +143,7 @@ mod tests {
             age_seconds: None,
             expires_in_seconds: None,
             evidence: Evidence::default(),
+            needs: None,
             transitions: Transitions { unknown, healthy, degraded, unhealthy },
         }
     }
@@ -159,7 +163,14 @@ mod tests {
             rtt_us: None,
             flows: Vec::new(),
         };
-        Paths { node: "fra1".to_owned(), region: "fra".to_owned(), at: 0.0, paths: vec![path] }
+        Paths {
+            node: "fra1".to_owned(),
+            region: "fra".to_owned(),
+            at: 0.0,
+            revision: report::Revision::default(),
+            isolated_since: None,
+            paths: vec![path],
+        }
     }
 
     #[test]

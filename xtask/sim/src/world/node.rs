@@ -3,10 +3,7 @@
 use probe_ebpf::maps::Arrivals;
 use probe_user::{
     account::{self, model::Kernel},
-    health::{
-        self, Transition,
-        isolation::{Isolation, Vote},
-    },
+    health::{self, Transition, isolation::Isolation},
     random::Random,
     verdict::Nanos,
 };
@@ -79,12 +76,8 @@ impl Node {
             });
         }
         // Each node is a region of its own.
-        let votes = self.paths.iter().map(|path| {
-            let mut vote = Vote::default();
-            vote.add(&path.health, now, settings);
-            vote
-        });
-        self.isolation.update(votes, now);
+        let paths = self.paths.iter().enumerate().map(|(peer, path)| (peer, &path.health));
+        self.isolation.look(paths, now, settings);
         let isolated = self.isolation.since().is_some();
         for (peer, path) in self.paths.iter_mut().enumerate() {
             path.health.tick(now, isolated, settings, &mut |transition| sink(peer, transition));

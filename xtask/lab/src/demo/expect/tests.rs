@@ -12,7 +12,7 @@ use super::*;
 fn change(reporter: &str, peer: &str, direction: Direction, at: f64, to: State) -> Change {
     let channel = Channel::new(reporter, peer, direction);
     let (cause, evidence) = (Cause::Loss, Evidence::default());
-    Change { channel, at, seen_at: at + 0.01, to, cause, evidence }
+    Change { channel, at, seen_at: at + 0.01, to, cause, evidence, needs: None }
 }
 
 fn episode(fault: Fault) -> Episode {
