@@ -91,7 +91,7 @@ pub struct Rules {
 
 /// The least time that an answer is given before its probe is given up. A floor for the jitter of
 /// busy hosts: softirqs wait for tens of milliseconds there.
-pub const PATIENCE: Nanos = 100 * MILLISECOND;
+pub const PATIENCE: Nanos = 60 * MILLISECOND;
 
 /// So many probes of a path in a row without an answer are silence. With 50 % loss that happens by
 /// chance once in 4,000 probes, with 30 % once in two million.
