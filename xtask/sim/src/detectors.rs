@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     fn run(detector: &mut impl Detector, probes: &str) -> String {
-        let bad = |lost| if detector.observe(lost) { 'X' } else { '.' };
+        let mut bad = |lost| if detector.observe(lost) { 'X' } else { '.' };
         probes.chars().map(|probe| bad(probe == 'x')).collect()
     }
 
