@@ -84,7 +84,7 @@ enum Command {
     },
     /// Put a recording through the verdict engine: what would these numbers have said?
     ///
-    /// A running agent records where its config has [record]. Of the configs only [health] counts; how the paths were
+    /// A running agent records where its config says, in `[record]`. Of the configs only `[health]` counts; how the paths were
     /// probed is part of the recording.
     Replay {
         /// A recording: a directory, or a file of one

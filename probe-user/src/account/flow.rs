@@ -177,7 +177,7 @@ impl Flow {
         // Other flows of the path pass, this one does not, and no answer tells where it ends.
         let oldest = memory.slot(self.next);
         if now.saturating_sub(oldest.sent_at) >= rules.timeout {
-            self.give_up(memory, guess, sink);
+            self.give_up(memory, self.silence.unwrap_or(guess), sink);
             return true;
         }
         false

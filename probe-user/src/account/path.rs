@@ -115,7 +115,9 @@ impl Located {
     fn note(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Lost(Lost::Forward) => self.forward = self.forward.saturating_add(1),
-            Outcome::Lost(Lost::Reverse) => self.reverse = self.reverse.saturating_add(1),
+            Outcome::Lost(Lost::Reverse | Lost::Silent) => {
+                self.reverse = self.reverse.saturating_add(1)
+            }
             Outcome::Answered { .. } => {
                 self.answers += 1;
                 if self.answers >= Self::FORGOTTEN {

@@ -1,6 +1,8 @@
 //! Arbitrary states, for tests and the simulator: recovery is bounded from all of them.
 
-use super::{Path, cusum::Bank, recovery::Recovery, track::Unknown};
+use super::{
+    Path, cusum::Bank, damping::Damping, latency::Latency, recovery::Recovery, track::Unknown,
+};
 use crate::{
     random::Random,
     verdict::{Cause, Nanos, State},
@@ -13,6 +15,14 @@ impl Path {
         self.directions.iter().any(|reported| {
             reported.track.damping.doublings > 0 || reported.track.damping.recovered_at.is_some()
         })
+    }
+
+    /// As if it had never relapsed, and no round trip was slow.
+    pub fn forget_damping(&mut self) {
+        for reported in &mut self.directions {
+            reported.track.damping = Damping::default();
+        }
+        self.latency = Latency::default();
     }
 
     /// Puts the engine into any state that its types allow, though no history may lead there.

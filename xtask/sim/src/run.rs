@@ -28,6 +28,9 @@ pub(crate) struct Options {
     /// Play only the scenario of this seed, as a run that has failed says
     #[arg(long, conflicts_with = "seeds")]
     seed: Option<u64>,
+    /// So many arbitrary states at least must recover within the bound: of each two paths
+    #[arg(long, default_value_t = 2_000)]
+    states: u64,
     /// Leave out the negative controls
     #[arg(long)]
     no_mutants: bool,
@@ -45,7 +48,8 @@ struct Total {
 /// Runs; true if nothing was violated and every mutant was found.
 pub(crate) fn run(options: &Options) -> bool {
     let (first, count) = options.seed.map_or((0, options.seeds), |seed| (seed, 1));
-    let total = play(first, count, usize::from(options.nodes));
+    let nodes = usize::from(options.nodes);
+    let total = play(first, count, |seed| scenario::play(seed, nodes, Defects::NONE));
     println!(
         "{} path-hours, {} probes in {count} scenarios of {} nodes",
         grouped(total.hours as u64),
@@ -63,11 +67,14 @@ pub(crate) fn run(options: &Options) -> bool {
         return false;
     }
     println!("no invariant was violated");
-    options.no_mutants || options.seed.is_some() || hunt(usize::from(options.nodes))
+    if options.seed.is_some() {
+        return true;
+    }
+    recover(options.states) && (options.no_mutants || hunt(usize::from(options.nodes)))
 }
 
 /// Plays the seeds on all cores. Which seed comes first does not depend on that: the least that fails is told.
-fn play(first: u64, count: u64, nodes: usize) -> Total {
+fn play(first: u64, count: u64, scenario: impl Fn(u64) -> Outcome + Sync) -> Total {
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
     let failed = AtomicBool::new(false);
     let total = Mutex::new(Total::default());
@@ -80,7 +87,7 @@ fn play(first: u64, count: u64, nodes: usize) -> Total {
                     if index >= count {
                         break;
                     }
-                    let outcome = scenario::play(first + index, nodes, Defects::NONE);
+                    let outcome = scenario(first + index);
                     failed.fetch_or(outcome.violation.is_some(), Ordering::Relaxed);
                     let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
                     total.add(first + index, outcome);
@@ -107,6 +114,25 @@ impl Total {
             self.failed = Some((seed, outcome));
         }
     }
+}
+
+/// Arbitrary states of the engine, the accounts and the kernel's memory, and then calm.
+fn recover(states: u64) -> bool {
+    let worlds = states.div_ceil(2);
+    for (what, damped) in [("without damping", false), ("with relapses before", true)] {
+        let total = play(0, worlds, |seed| scenario::recover(seed, damped));
+        match total.failed {
+            Some((seed, Outcome { violation: Some(violation), .. })) => {
+                println!("FAILED: arbitrary state {seed}, {what}: {violation}");
+                return false;
+            }
+            _ => println!(
+                "{} arbitrary states, {what}: all healthy within the bound",
+                grouped(2 * worlds)
+            ),
+        }
+    }
+    true
 }
 
 fn progress(done: u64, count: u64, hours: f64) {

@@ -117,6 +117,33 @@ pub fn play(seed: u64, nodes: usize, defects: Defects) -> Outcome {
     run.finish(violation.err())
 }
 
+/// Puts two nodes into arbitrary states, and lets the network be calm: every path must be healthy within the bound of the
+/// profile "balanced", at a probe every 100 ms and four flows. `damped` is whether relapses may be part of the state.
+#[must_use]
+pub fn recover(seed: u64, damped: bool) -> Outcome {
+    let mut random = Random::new(seed ^ 0xca1);
+    let probe = ProbeConfig::default();
+    let interval = 100 * MILLISECOND;
+    let settings = settings(&Profile::Balanced.health(), interval, &probe);
+    let probing = Probing { interval, timeout: SECOND, flows: probe.flows };
+    let world = World::new(Setup { nodes: 2, probing, settings, tick: 10 * MILLISECOND }, seed);
+    let started = world.now();
+    let mut run = Run { world, started, outcome: Outcome::default(), changes: BTreeMap::new() };
+    for node in &mut run.world.nodes {
+        node.scramble(&mut random, started);
+        if !damped {
+            node.paths.iter_mut().for_each(|path| path.health.forget_damping());
+        }
+    }
+    let doublings = if damped { settings.damping } else { 0 };
+    let delays: Nanos = run.world.links.iter().flatten().map(|link| link.delay).max().unwrap_or(0);
+    let bound =
+        recovery_bound(&settings, &probing, doublings) + 2 * delays + 2 * run.world.setup.tick;
+    run.world.run_until(started + bound);
+    let violation = run.all_healthy(1);
+    run.finish(violation.err())
+}
+
 fn setup(kind: Kind, nodes: usize, defects: Defects, random: &mut Random) -> Setup {
     // Slow probing lets hours pass quickly; fast probing is what the product does.
     let (interval, flows, tick) = match (kind, random.below(8)) {

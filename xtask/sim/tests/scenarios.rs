@@ -16,6 +16,16 @@ fn no_scenario_breaks_an_invariant() {
     }
 }
 
+#[test]
+fn arbitrary_states_recover_within_the_bound() {
+    for seed in 0..500 {
+        for damped in [false, true] {
+            let violation = scenario::recover(seed, damped).violation;
+            assert_eq!(violation, None, "state {seed}, damped: {damped}");
+        }
+    }
+}
+
 /// What was never reached was never tested.
 #[test]
 fn the_interesting_states_are_reached() {
