@@ -116,7 +116,7 @@ impl Located {
         match outcome {
             Outcome::Lost(Lost::Forward) => self.forward = self.forward.saturating_add(1),
             Outcome::Lost(Lost::Reverse | Lost::Silent) => {
-                self.reverse = self.reverse.saturating_add(1)
+                self.reverse = self.reverse.saturating_add(1);
             }
             Outcome::Answered { .. } => {
                 self.answers += 1;
