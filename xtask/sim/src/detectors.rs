@@ -176,7 +176,7 @@ mod tests {
         let probe = ProbeConfig { flows: 1, ..ProbeConfig::default() };
         let settings = Engine::settings(Profile::Balanced, &probe);
         let mut engine = Engine::new(settings, 1);
-        assert_eq!(run(&mut engine, "xxx....x....xxx"), "...............");
+        assert_eq!(run(&mut engine, "xxx...........x"), "...............");
         assert!(run(&mut engine, "xxxxxxxx").ends_with('X'));
     }
 }
