@@ -9,8 +9,8 @@
 //! - `reload`: another config while probes go on.
 //! - `capacity`: how much room the kernel's maps have.
 //! - `host`: what it has to keep up with.
-//! - `recorder`: what is judged, kept for replays.
 //! - `regions`: what is known of the links to regions.
+//! - `record`: what is recorded, and how it is probed.
 //! - `events`: changes of verdicts, for all who listen.
 //! - [`report`]: what the outside is told of it.
 //! - [`reflect`]: the agent without senders.
@@ -21,7 +21,7 @@ mod datapath;
 mod events;
 mod host;
 mod peers;
-mod recorder;
+mod record;
 pub mod reflect;
 mod regions;
 mod reload;
@@ -109,7 +109,13 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     tracing::info!("stopping");
     stop.send(()).ok();
     server.await.context("the web server has panicked")?.context("the web server has failed")?;
-    tokio::task::spawn_blocking(move || drop(judge)).await?;
+    tokio::task::spawn_blocking(move || {
+        drop(judge);
+        // Waits for the disk to take the last tick.
+        let recorder = agent.lock().recorder.take();
+        drop(recorder);
+    })
+    .await?;
     Ok(())
 }
 

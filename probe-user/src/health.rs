@@ -11,7 +11,8 @@
 //! - [`track`] and [`flow`]: one direction of a path, and of one of its flows.
 //! - [`latency`]: round trips that are longer than usual.
 //! - [`evidence`]: the probes that a verdict rests on.
-//! - [`isolation`] and [`region`]: what a node makes of its paths.
+//! - [`isolation`], [`node`] and [`region`]: what a node makes of its paths.
+//! - [`observation`]: what it is fed, as coarse as it is recorded.
 //! - [`guarantee`]: what settings guarantee, as numbers.
 //! - [`defect`]: for the simulator's negative controls.
 
@@ -23,6 +24,8 @@ pub mod flow;
 pub mod guarantee;
 pub mod isolation;
 pub mod latency;
+pub mod node;
+pub mod observation;
 pub mod recovery;
 pub mod region;
 pub mod settings;

@@ -5,6 +5,7 @@
 //! - [`account`]: from the memory of the kernel to the outcome of every probe.
 //! - [`prefix`]: prefixes of addresses.
 //! - [`health`]: from outcomes to verdicts.
+//! - [`record`]: what the verdicts were made of, and the same again with other numbers (its `directory` and `recorder` are io).
 //! - [`random`]: pseudorandom numbers for simulations.
 //! - [`reflector`]: from a request to its reply, where the kernel does not do it.
 //! - [`report`]: the documents that the outside reads.
@@ -13,7 +14,6 @@
 //! - [`datapath`]: the BPF programs and their maps.
 //! - [`keys`]: key files.
 //! - [`sender`]: the thread that sends probes when they are due.
-//! - [`record`]: what the engine was fed, on disk.
 //! - [`resolve`]: from the names in the config to addresses.
 //! - [`web`] and [`metrics`]: HTTP and the Prometheus format.
 //!
@@ -22,7 +22,7 @@
 //! - [`agent`]: a running agent.
 //! - [`client`]: the commands that ask a running agent.
 //! - [`ping`]: an ad-hoc session.
-//! - [`replay`]: a recording through the engine, with any numbers.
+//! - [`replay`]: what other numbers would have made of a recording.
 
 pub mod account;
 pub mod agent;

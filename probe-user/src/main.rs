@@ -86,20 +86,7 @@ enum Command {
     ///
     /// A running agent records where its config says, in `[record]`. Of the configs only `[health]` counts; how the paths were
     /// probed is part of the recording.
-    Replay {
-        /// A recording: a directory, or a file of one
-        #[arg(value_name = "FILE", required = true)]
-        files: Vec<PathBuf>,
-        /// The config to judge by; the profile "balanced" if not given
-        #[arg(long, value_name = "FILE")]
-        config: Option<PathBuf>,
-        /// Another config: tells what it would have said that the first would not (+), and the other way round (-)
-        #[arg(long, value_name = "FILE", conflicts_with = "json")]
-        compare: Option<PathBuf>,
-        /// Print a JSON document for each change
-        #[arg(long)]
-        json: bool,
-    },
+    Replay(replay::Arguments),
     /// Make keys for authenticated mode
     Key {
         #[command(subcommand)]
@@ -204,27 +191,7 @@ fn execute(command: Command) -> Result<ExitCode> {
             };
             print(&text)?;
         }
-        Command::Replay { files, config, compare, json } => {
-            let health = |file: &PathBuf| Ok::<_, anyhow::Error>(Config::load(file)?.health);
-            let first = config.as_ref().map(health).transpose()?.unwrap_or_default();
-            let second = compare.as_ref().map(health).transpose()?;
-            let mut segments = Vec::new();
-            for file in &files {
-                segments.extend(replay::read(file)?);
-            }
-            let changes = replay::replay(&segments, &first)?;
-            if let Some(second) = second {
-                print(&replay::compare(&changes, &replay::replay(&segments, &second)?))?;
-            } else {
-                for change in &changes {
-                    print(&if json {
-                        serde_json::to_string(change)? + "\n"
-                    } else {
-                        replay::line(change)
-                    })?;
-                }
-            }
-        }
+        Command::Replay(arguments) => replay::run(&arguments, &mut io::stdout().lock())?,
         Command::Key { command: KeyCommand::Generate { id } } => {
             let id = id.unwrap_or_else(keys::id_of_today);
             let line = keys::generate(&id).map_err(anyhow::Error::msg)?;

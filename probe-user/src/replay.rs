@@ -1,255 +1,178 @@
-//! `linkprobe replay`: a recording through the verdict engine, with any numbers.
+//! `linkprobe replay`: the verdicts that a config would have given.
+//!
+//! - [`compare`]: where two configs differ.
+//! - `text`: changes of verdicts as lines.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
-    time::{Duration, UNIX_EPOCH},
-};
-
-use anyhow::{Context as _, Result, bail};
-use serde::Serialize;
-
-use crate::{
-    client::units::percent,
-    config::{HealthConfig, ProbeConfig},
-    health::{self, Settings, Transition, isolation::Isolation},
-    record::{
-        Header, MAGIC,
-        codec::{Damage, Decoder, Frame},
-        writer::segments,
-    },
-    report::Evidence,
-    verdict::{Cause, Direction, MILLISECOND, Nanos, State},
-};
-
-/// The agent's tick: where nothing was observed, time passes in these steps.
-const TICK: Nanos = 10 * MILLISECOND;
-
-/// A verdict that has changed in a replay.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change {
-    /// When, in nanoseconds since the Unix epoch.
-    #[serde(skip)]
-    pub unix: Nanos,
-    /// The same in UTC (RFC 3339).
-    pub at: String,
-    /// To whom the path leads.
-    pub peer: String,
-    /// Of which direction.
-    pub direction: Direction,
-    /// The verdict until then.
-    pub from: State,
-    /// The verdict from then on.
-    pub to: State,
-    /// Why.
-    pub cause: Cause,
-    /// The probes that it rests on.
-    pub evidence: Evidence,
-}
-
-/// The segments of a file, or of all files of a directory, in order.
-///
-/// # Errors
-/// Where there is none, or one cannot be read.
-pub fn read(path: &Path) -> Result<Vec<Segment>> {
-    let files: Vec<PathBuf> = if path.is_dir() {
-        let found = segments(path).with_context(|| format!("cannot read {}", path.display()))?;
-        found.into_iter().map(|(file, _)| file).collect()
-    } else {
-        vec![path.to_owned()]
-    };
-    if files.is_empty() {
-        bail!("{} has no recording: its files are named linkprobe-*.rec", path.display());
-    }
-    files.iter().map(|file| Segment::read(file)).collect()
-}
-
-/// A segment of a recording.
-#[derive(Clone, Debug)]
-pub struct Segment {
-    file: PathBuf,
-    header: Header,
-    octets: Vec<u8>,
-    /// Where the frames begin.
-    frames: usize,
-}
-
-impl Segment {
-    fn read(file: &Path) -> Result<Self> {
-        let name = file.display();
-        let octets = fs::read(file).with_context(|| format!("cannot read {name}"))?;
-        let foreign = || format!("{name} is no recording of this version of linkprobe");
-        let rest = octets.strip_prefix(MAGIC.as_bytes()).with_context(foreign)?;
-        let end = rest.iter().position(|octet| *octet == b'\n').with_context(foreign)?;
-        let header = serde_json::from_slice(&rest[..end]).with_context(foreign)?;
-        let frames = MAGIC.len() + end + 1;
-        Ok(Self { file: file.to_owned(), header, octets, frames })
-    }
-}
-
-/// The verdicts that a config would have given.
-///
-/// # Errors
-/// Where a recording is damaged; one that ends early is only told in the log.
-pub fn replay(segments: &[Segment], health: &HealthConfig) -> Result<Vec<Change>> {
-    let mut changes = Vec::new();
-    let mut engine: Option<Engine> = None;
-    for segment in segments {
-        let header = &segment.header;
-        let goes_on =
-            engine.take().filter(|engine| header.continues && engine.header.paths == header.paths);
-        let mut running = match goes_on {
-            Some(engine) => Engine { header: header.clone(), ..engine },
-            None => Engine::new(header.clone(), health),
-        };
-        let octets = &segment.octets[segment.frames..];
-        let (paths, flows) = (header.paths.len(), usize::from(header.flows));
-        let mut decoder = Decoder::new(octets, header.monotonic, paths, flows);
-        loop {
-            match decoder.next_frame() {
-                Ok(Some(frame)) => running.take(&frame, &mut changes),
-                Ok(None) => break,
-                Err(cut @ Damage::CutOff(_)) => {
-                    tracing::warn!(file = %segment.file.display(), "{cut}");
-                    break;
-                }
-                Err(damage) => bail!("{}: {damage}", segment.file.display()),
-            }
-        }
-        engine = Some(running);
-    }
-    Ok(changes)
-}
-
-/// What the judge of an agent has.
-struct Engine {
-    header: Header,
-    settings: Settings,
-    paths: Vec<health::Path>,
-    regions: Vec<usize>,
-    isolation: Isolation,
-    now: Nanos,
-}
-
-impl Engine {
-    fn new(header: Header, health: &HealthConfig) -> Self {
-        let probe = ProbeConfig {
-            interval: Duration::from_nanos(header.interval),
-            timeout: Duration::from_nanos(header.timeout),
-            flows: header.flows,
-            ..ProbeConfig::default()
-        };
-        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-        let regions = header.paths.iter().map(|path| {
-            let next = names.len();
-            *names.entry(&path.region).or_insert(next)
-        });
-        let regions: Vec<usize> = regions.collect();
-        let new = |_| health::Path::new(usize::from(header.flows), header.monotonic);
-        Self {
-            settings: health.settings(&probe),
-            paths: regions.iter().map(new).collect(),
-            regions,
-            isolation: Isolation::default(),
-            now: header.monotonic,
-            header,
-        }
-    }
-
-    fn take(&mut self, frame: &Frame, changes: &mut Vec<Change>) {
-        // Evidence that grows old changes verdicts too, but nothing else does until the next frame.
-        let quiet = (self.now + 2 * self.settings.expiry).min(frame.now);
-        while self.now + TICK < quiet {
-            self.tick(self.now + TICK, changes);
-        }
-        for observation in &frame.observations {
-            let path = &mut self.paths[observation.path];
-            path.observe(
-                observation.flow,
-                observation.sent_at,
-                observation.outcome,
-                frame.now,
-                &self.settings,
-            );
-        }
-        self.tick(frame.now, changes);
-    }
-
-    fn tick(&mut self, now: Nanos, changes: &mut Vec<Change>) {
-        self.now = now;
-        let settings = &self.settings;
-        let paths = self.regions.iter().copied().zip(&self.paths);
-        self.isolation.look(paths, now, settings);
-        let isolated = self.isolation.since().is_some();
-        for (path, name) in self.paths.iter_mut().zip(&self.header.paths) {
-            let mut changed: Vec<Transition> = Vec::new();
-            path.tick(now, isolated, settings, &mut |change| changed.push(change));
-            for Transition { at, direction, from, to, cause } in changed {
-                let unix = self.header.unix + (at - self.header.monotonic);
-                changes.push(Change {
-                    unix,
-                    at: humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_nanos(unix))
-                        .to_string(),
-                    peer: name.peer.clone(),
-                    direction,
-                    from,
-                    to,
-                    cause,
-                    evidence: path.direction(direction, settings).evidence,
-                });
-            }
-        }
-    }
-}
-
-/// A change as a line.
-#[must_use]
-pub fn line(change: &Change) -> String {
-    let Change { at, peer, direction, from, to, cause, evidence, .. } = change;
-    let loss = match (evidence.lost, evidence.loss_ratio) {
-        (1.., Some(ratio)) => {
-            format!(", {} of {} lost ({})", evidence.lost, evidence.probes, percent(ratio))
-        }
-        _ => String::new(),
-    };
-    format!("{at}  {peer} {direction}: {from} -> {to} ({cause}{loss})\n")
-}
-
-/// What one config would have said and the other not: lines with `-` and `+`, and a summary.
-#[must_use]
-pub fn compare(one: &[Change], other: &[Change]) -> String {
-    let theirs: BTreeSet<Key<'_>> = other.iter().map(key).collect();
-    let in_both: BTreeSet<Key<'_>> =
-        one.iter().map(key).filter(|key| theirs.contains(key)).collect();
-    let mut lines: Vec<(Nanos, String)> = Vec::new();
-    for (sign, changes) in [("-", one), ("+", other)] {
-        let only = changes.iter().filter(|change| !in_both.contains(&key(change)));
-        lines.extend(only.map(|change| (change.unix, format!("{sign} {}", line(change)))));
-    }
-    lines.sort_by_key(|(unix, _)| *unix);
-    let mut text: String = lines.into_iter().map(|(_, line)| line).collect();
-    let count =
-        |changes: &[Change], state| changes.iter().filter(|change| change.to == state).count();
-    for (sign, changes) in [("-", one), ("+", other)] {
-        text += &format!(
-            "{sign} {} changes: {} to unhealthy, {} to degraded, {} to healthy, {} to unknown\n",
-            changes.len(),
-            count(changes, State::Unhealthy),
-            count(changes, State::Degraded),
-            count(changes, State::Healthy),
-            count(changes, State::Unknown),
-        );
-    }
-    text
-}
-
-/// What makes two changes the same.
-type Key<'c> = (Nanos, &'c str, &'static str, &'static str);
-
-fn key(change: &Change) -> Key<'_> {
-    (change.unix, &change.peer, change.direction.label(), change.to.label())
-}
+pub mod compare;
+mod text;
 
 #[cfg(test)]
 mod tests;
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+
+use crate::{
+    config::Config,
+    health::Goals,
+    record::{
+        Damage, codec, directory,
+        header::Header,
+        player::{Change, Player, Totals},
+    },
+};
+
+/// The largest file that can be a segment, in octets.
+const LARGEST: u64 = 256 << 20;
+
+/// What is to be replayed.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Segments of a recording, the oldest first, or the directory that they are in
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The config whose [health] is tried; without it, that of the agent that recorded
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Another config: print what differs, "-" only with the first and "+" only with this one, and the sums
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
+    /// Print one JSON object on each line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Replays, and prints what comes of it.
+///
+/// # Errors
+/// Where a config or a recording cannot be read, or is damaged; the message says which, where, and how.
+pub fn run(arguments: &Arguments, out: &mut impl Write) -> Result<()> {
+    let first = goals(arguments.config.as_deref())?;
+    let Some(second) = &arguments.compare else {
+        let mut written = Ok(());
+        let each = &mut |_, change: Change| {
+            let line = if arguments.json { text::json(&change, None) } else { text::line(&change) };
+            if written.is_ok() {
+                written = writeln!(out, "{line}");
+            }
+        };
+        let played = play(&arguments.files, &[first], each);
+        written?;
+        return played.map(drop);
+    };
+    let names = [name(arguments.config.as_deref()), name(Some(second))];
+    let mut sides = [compare::Side::default(), compare::Side::default()];
+    let totals = play(&arguments.files, &[first, goals(Some(second))?], &mut |side, change| {
+        sides[side].changes.push(change);
+    })?;
+    for (side, totals) in sides.iter_mut().zip(totals) {
+        side.totals = totals;
+    }
+    compare::print(&names, &sides, arguments.json, out)?;
+    Ok(())
+}
+
+/// What a config asks of the verdicts.
+fn goals(config: Option<&Path>) -> Result<Option<Goals>> {
+    config.map(|file| Ok(Config::load(file)?.health.goals())).transpose()
+}
+
+fn name(config: Option<&Path>) -> String {
+    config.map_or_else(|| "as recorded".to_owned(), |file| file.display().to_string())
+}
+
+/// Plays recordings with each of these goals, or with those of the agent for `None`, and tells every change of a verdict
+/// and by which of them it is.
+///
+/// # Errors
+/// Where one cannot be read, or is damaged. What comes before was told.
+pub fn play(
+    files: &[PathBuf],
+    goals: &[Option<Goals>],
+    sink: &mut impl FnMut(usize, Change),
+) -> Result<Vec<Totals>> {
+    let mut players: Vec<Player> = goals.iter().copied().map(Player::new).collect();
+    let mut before: Option<Header> = None;
+    let mut seen = Vec::new();
+    for file in segments(files)? {
+        let bytes =
+            read(&file).with_context(|| format!("cannot read the recording {}", file.display()))?;
+        let mut damage = match codec::open(&bytes) {
+            Ok((header, mut ticks)) => {
+                tell_what_is_missing(&file, before.as_ref(), &header);
+                for (index, player) in players.iter_mut().enumerate() {
+                    player.begin(&header, &mut |change| sink(index, change));
+                }
+                before = Some(header);
+                loop {
+                    match ticks.next(&mut seen) {
+                        Ok(Some(now)) => {
+                            for (index, player) in players.iter_mut().enumerate() {
+                                player.tick(now, &seen, &mut |change| sink(index, change));
+                            }
+                        }
+                        Ok(None) => break None,
+                        Err(damage) => break Some(damage),
+                    }
+                }
+            }
+            Err(damage) => Some(damage),
+        };
+        if let Some(damage @ Damage::Truncated { .. }) = &damage {
+            // An agent that was killed, or a full disk: what was written is good.
+            tracing::warn!("{}: {damage}; replayed up to there", file.display());
+        } else if let Some(damage) = damage.take() {
+            return Err(damage).with_context(|| {
+                format!("{} is no recording, or was damaged since", file.display())
+            });
+        }
+    }
+    Ok(players.into_iter().map(Player::finish).collect())
+}
+
+fn tell_what_is_missing(file: &Path, before: Option<&Header>, header: &Header) {
+    let begins = text::time(header.unix);
+    match before.filter(|before| before.run == header.run) {
+        Some(before) if header.gap || header.sequence != before.sequence + 1 => {
+            tracing::warn!("{}: a part before {begins} was not recorded", file.display());
+        }
+        None if header.sequence > 0 => tracing::warn!(
+            "{}: what the agent had seen before {begins} is not there, so all verdicts begin as unknown",
+            file.display()
+        ),
+        _ => {}
+    }
+}
+
+/// The files that are meant, directories by their segments.
+fn segments(files: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for file in files {
+        if !file.is_dir() {
+            all.push(file.clone());
+            continue;
+        }
+        let segments = directory::segments(file)
+            .with_context(|| format!("cannot read the directory {}", file.display()))?;
+        if segments.is_empty() {
+            bail!("{} holds no recording: is it what [record] directory says?", file.display());
+        }
+        all.extend(segments.iter().map(|segment| directory::file(file, segment.number)));
+    }
+    Ok(all)
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too long for a segment"));
+    }
+    Ok(bytes)
+}

@@ -12,9 +12,10 @@ use crate::{
     account::{self, Rules, rtt},
     config::{Config, Host, PeerConfig, ReflectorKind},
     datapath::SessionKeys,
-    health::{self, defect::Defects},
+    health::{self, defect::Defects, node::Member, observation::moment},
     report::Probes,
     sender::{Target, template::Template},
+    verdict::Nanos,
 };
 
 /// A peer of the config.
@@ -36,6 +37,8 @@ pub(super) struct Path {
     pub(super) account: account::path::Path,
     pub(super) health: health::Path,
     pub(super) recent: rtt::Recent,
+    /// Since when it has been probed.
+    pub(super) opened: Nanos,
 }
 
 /// A flow of a path: one session.
@@ -54,6 +57,20 @@ impl Path {
     /// What became of the probes of one flow.
     pub(super) fn probes(&self, flow: usize) -> Probes {
         Probes { not_sent: self.flows[flow].not_sent, ..self.account.flows()[flow].totals() }
+    }
+}
+
+impl Member for Peer {
+    fn region(&self) -> usize {
+        self.region
+    }
+
+    fn path(&self) -> Option<&health::Path> {
+        self.path.as_ref().map(|path| &path.health)
+    }
+
+    fn path_mut(&mut self) -> Option<&mut health::Path> {
+        self.path.as_mut().map(|path| &mut path.health)
     }
 }
 
@@ -78,6 +95,7 @@ impl State {
                 tracing::info!(peer, %address, "resolved");
                 self.open(index, address);
                 self.set_targets();
+                self.set_recorded();
             }
             Err(error) => {
                 let problem = format!("does not resolve: {error}");
@@ -119,6 +137,7 @@ impl State {
         }
         self.set_regions();
         self.set_targets();
+        self.set_recorded();
         kept
     }
 
@@ -200,7 +219,7 @@ impl State {
             stateful: self.peers[peer].config.reflector == ReflectorKind::Stateful,
             defects: Defects::NONE,
         };
-        let now = crate::datapath::clock::monotonic();
+        let now = moment(crate::datapath::clock::monotonic());
         self.peers[peer].problem = None;
         self.peers[peer].path = Some(Path {
             address,
@@ -209,6 +228,7 @@ impl State {
             account: account::path::Path::new(rules, flows.len()),
             health: health::Path::new(flows.len(), now),
             recent: rtt::Recent::default(),
+            opened: now,
             flows,
         });
     }

@@ -59,7 +59,6 @@ impl State {
         let kept = self.set_peers(&old);
         // Nobody signs any more with those that are gone.
         self.datapath.set_keys(self.config.auth.keys.placed());
-        self.tell_recorder();
         format!("peers: {kept} kept, {} new, {} removed", self.peers.len() - kept, before - kept)
     }
 }

@@ -25,7 +25,7 @@ impl State {
             region: self.config.node.region.clone(),
             at: seconds(unix),
             revision: self.events.revision(),
-            isolated_since: self.isolation.since().map(|since| moment.unix(since)),
+            isolated_since: self.node.isolated_since().map(|since| moment.unix(since)),
             paths: self.peers.iter().map(|peer| path(peer, &moment)).collect(),
         }
     }
@@ -52,7 +52,7 @@ impl State {
             node: self.config.node.name.clone(),
             region: self.config.node.region.clone(),
             at: seconds(unix),
-            isolated_since: self.isolation.since().map(|since| moment.unix(since)),
+            isolated_since: self.node.isolated_since().map(|since| moment.unix(since)),
             regions: self.regions.iter().enumerate().map(region).collect(),
         }
     }

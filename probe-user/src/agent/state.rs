@@ -7,10 +7,14 @@ use anyhow::{Context as _, Result};
 use super::{capacity, events::Events, host::Watch, peers::Peer, regions::Region};
 use crate::{
     account::{Memory as _, Outcome},
-    config::{Config, NodeConfig},
+    config::{Config, NodeConfig, RecordConfig},
     datapath::{Datapath, Options, ReflectorOptions},
-    health::{Settings, isolation::Isolation},
-    record::{Observation, writer::Writer},
+    health::{
+        Settings,
+        node::{News, Node},
+        observation::{Observation, moment},
+    },
+    record::recorder::Recorder,
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
 };
@@ -20,9 +24,7 @@ pub struct State {
     pub(super) config: Config,
     /// What the config means for the verdicts.
     pub(super) settings: Settings,
-    pub(super) isolation: Isolation,
-    /// Where what is judged is kept, if it is.
-    pub(super) recorder: Option<Writer>,
+    pub(super) node: Node,
     pub(super) datapath: Datapath,
     pub(super) sender: Sender,
     pub(super) attempts: Attempts,
@@ -35,6 +37,8 @@ pub struct State {
     pub(super) regions: Vec<Region>,
     pub(super) events: Events,
     pub(super) last_reload_successful: bool,
+    /// Keeps what the engine is fed, where the config wants that.
+    pub(super) recorder: Option<Recorder>,
     watch: Watch,
 }
 
@@ -44,6 +48,13 @@ impl State {
     /// # Errors
     /// Where the kernel refuses; the message says what.
     pub fn start(config: Config) -> Result<Self> {
+        let RecordConfig { directory, limit } = &config.record;
+        let recorder = directory.as_ref().map(|directory| {
+            Recorder::start(directory, *limit).with_context(|| {
+                format!("cannot record in {} ([record] directory)", directory.display())
+            })
+        });
+        let recorder = recorder.transpose()?;
         let probe = &config.probe;
         let mut sockets = Sockets::open(probe.flows, probe.dscp, probe.port)
             .with_context(|| format!("cannot open {} UDP ports to send from", probe.flows))?;
@@ -72,8 +83,7 @@ impl State {
             .context("cannot start the sending thread")?;
         let mut state = Self {
             settings: config.health.settings(&config.probe),
-            isolation: Isolation::default(),
-            recorder: None,
+            node: Node::default(),
             config,
             datapath,
             sender,
@@ -84,11 +94,11 @@ impl State {
             regions: Vec::new(),
             events: Events::new(),
             last_reload_successful: true,
+            recorder,
             watch: Watch::default(),
         };
         let config = state.config.clone();
         state.set_peers(&config);
-        state.start_recorder()?;
         Ok(state)
     }
 
@@ -113,23 +123,28 @@ impl State {
     /// Judges all paths.
     pub fn tick(&mut self, now: Nanos) {
         self.datapath.catch_up();
-        for index in 0..self.peers.len() {
-            self.account(index, now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.prepare(moment(now));
         }
+        let mut probed = 0;
+        for index in 0..self.peers.len() {
+            probed += usize::from(self.account(index, probed, now));
+        }
+        let now = moment(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.tick(now);
         }
-        self.look_at_oneself(now);
-        let (settings, isolated) = (&self.settings, self.isolation.since().is_some());
-        for peer in &mut self.peers {
-            let Some(path) = &mut peer.path else { continue };
-            let mut changes = Vec::new();
-            path.health.tick(now, isolated, settings, &mut |change| changes.push(change));
-            for change in changes {
-                let verdict = path.health.direction(change.direction, settings);
-                self.events.publish(&peer.config, &change, &verdict);
+        let events = &mut self.events;
+        self.node.tick(&mut self.peers, now, &self.settings, &mut |news| match news {
+            News::Isolated(true) => tracing::warn!(
+                "isolated: most regions fail at once, so this node must be the one that is cut off"
+            ),
+            News::Isolated(false) => tracing::info!("no longer isolated"),
+            News::Verdict { member, transition, verdict } => {
+                events.publish(&member.config, &transition, &verdict);
             }
-        }
+        });
+        let isolated = self.node.isolated_since().is_some();
         for (index, region) in self.regions.iter_mut().enumerate() {
             let of_region = self.peers.iter().filter(|peer| peer.region == index);
             region.judge(
@@ -140,10 +155,11 @@ impl State {
         }
     }
 
-    /// Takes in what became of the probes to one peer.
-    fn account(&mut self, index: usize, now: Nanos) {
+    /// Takes in what became of the probes to one peer, unless it is not probed; returns whether it is. `place` is how
+    /// many before it are.
+    fn account(&mut self, index: usize, place: usize, now: Nanos) -> bool {
         let peer = &mut self.peers[index];
-        let Some(path) = &mut peer.path else { return };
+        let Some(path) = &mut peer.path else { return false };
         let memories: Vec<_> =
             path.flows.iter().map(|flow| self.datapath.session(flow.ssid)).collect();
         for (flow, memory) in path.flows.iter_mut().zip(&memories) {
@@ -155,33 +171,19 @@ impl State {
         let arrivals = self.datapath.arrivals(path.index);
         let histogram = &mut self.regions[peer.region].round_trips;
         let (health, recent, settings) = (&mut path.health, &mut path.recent, &self.settings);
-        let recorder = &mut self.recorder;
+        let (moment, recorder) = (moment(now), &mut self.recorder);
         path.account.judge(&memories, arrivals, now, &mut |flow, sent_at, outcome| {
             if let Outcome::Answered { round_trip } = outcome {
                 histogram.add(round_trip);
                 recent.add(round_trip);
             }
-            let observation = Observation { path: index, flow, sent_at, outcome }.rounded(now);
+            let seen = Observation::new(flow, sent_at, outcome, moment);
             if let Some(recorder) = recorder {
-                recorder.add(&observation, now);
+                recorder.note(place, &seen, moment);
             }
-            health.observe(flow, observation.sent_at, observation.outcome, now, settings);
+            seen.feed(health, moment, settings);
         });
-    }
-
-    /// Whether it is this node that is cut off. Peers of one region share its fate, so regions are counted.
-    fn look_at_oneself(&mut self, now: Nanos) {
-        let known =
-            self.peers.iter().filter_map(|peer| Some((peer.region, &peer.path.as_ref()?.health)));
-        if self.isolation.look(known, now, &self.settings) {
-            if self.isolation.since().is_some() {
-                tracing::warn!(
-                    "isolated: most regions fail at once, so this node must be the one that is cut off"
-                );
-            } else {
-                tracing::info!("no longer isolated");
-            }
-        }
+        true
     }
 
     /// Keeps up with the host: its clock, its addresses, interfaces that were made anew.

@@ -9,6 +9,7 @@ use super::ProbeConfig;
 use super::reader::{Placed, Section};
 use super::value::{self, readable};
 use crate::health::{Goals, Settings, guarantee::Probing};
+use crate::verdict::Nanos;
 
 /// `[health]`: what is asked of the verdicts. [`crate::health::threshold`] makes thresholds of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,11 +86,10 @@ impl Default for HealthConfig {
 }
 
 impl HealthConfig {
-    /// The settings of the engine for paths that are probed so.
+    /// What it asks of the engine.
     #[must_use]
-    pub fn settings(&self, probe: &ProbeConfig) -> Settings {
-        let nanos = |duration: Duration| duration.as_nanos() as u64;
-        let goals = Goals {
+    pub const fn goals(&self) -> Goals {
+        Goals {
             accepted_loss: self.accepted_loss,
             false_alarms_per_year: self.false_alarms_per_year,
             recovery: nanos(self.recovery),
@@ -98,9 +98,18 @@ impl HealthConfig {
             blip: nanos(self.blip),
             expiry: nanos(self.expiry),
             latency_factor: self.latency_factor,
-        };
-        Settings::new(&goals, nanos(probe.interval), probe.flows)
+        }
     }
+
+    /// The settings of the engine for paths that are probed so.
+    #[must_use]
+    pub fn settings(&self, probe: &ProbeConfig) -> Settings {
+        Settings::new(&self.goals(), nanos(probe.interval), probe.flows)
+    }
+}
+
+const fn nanos(duration: Duration) -> Nanos {
+    duration.as_nanos() as Nanos
 }
 
 impl ProbeConfig {

@@ -1,10 +1,12 @@
 //! From what is asked for to what the engine is set to.
 
+use serde::{Deserialize, Serialize};
+
 use super::{cusum::Tests, defect::Defects, threshold};
 use crate::verdict::{Nanos, SECOND};
 
 /// What is asked of the verdicts.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Goals {
     /// The loss ratio that is accepted, more than 0 and less than 0.3.
     pub accepted_loss: f64,

@@ -1,240 +1,247 @@
-//! Frames to octets and back.
+//! From ticks to octets and back.
 //!
-//! A frame is its length, the nanoseconds since the frame before, and items: a 0 and the index of the path that what
-//! follows belongs to, or an outcome with its flow, followed by the round trip in microseconds or the age of the probe in
-//! nanoseconds. All numbers are variable-length integers, seven bits to an octet, the lowest first (LEB128).
+//! A tick is one number, twice the milliseconds since the tick before, plus one if something was observed. In that case
+//! the length of the observations follows, and they themselves:
+//!
+//! - `(path x flows + flow) x 9 + outcome`, where the path is counted from that of the observation before, so that an
+//!   octet is enough for the next few paths;
+//! - of an answered probe the round trip less the last one of its flow, in [`ROUND_TRIP`]s; of another one its age, in
+//!   [`AGE`]s.
+//!
+//! All numbers are [varints](https://en.wikipedia.org/wiki/LEB128). So an answered probe takes two octets as long as
+//! round trips do not vary by more than 0.6 ms, and a tick without news one.
 
-use super::Observation;
+use super::{
+    Damage,
+    header::{Header, LAST_MONOTONIC},
+    varint::{self, Cursor},
+};
 use crate::{
     account::{Lost, Outcome},
+    health::observation::{AGE, MOMENT, Observation, ROUND_TRIP},
     verdict::Nanos,
 };
 
-/// The longest frame: far more than a tick can bring forth.
-const MAX_FRAME: u64 = 64 << 20;
+/// Kinds of outcomes; [`kind`] and [`Ticks::outcome`] say which is which.
+const KINDS: u64 = 9;
 
-/// The outcomes, by the number that stands for each.
-const OUTCOMES: [Outcome; 9] = [
-    Outcome::Answered { round_trip: 0 },
-    Outcome::Lost(Lost::Forward),
-    Outcome::Lost(Lost::Reverse),
-    Outcome::Lost(Lost::Unknown),
-    Outcome::Lost(Lost::Silent),
-    Outcome::TakenBack(Lost::Forward),
-    Outcome::TakenBack(Lost::Reverse),
-    Outcome::TakenBack(Lost::Unknown),
-    Outcome::TakenBack(Lost::Silent),
-];
+/// The most octets that the observations of one tick take.
+const LONGEST: usize = 16 << 20;
 
-/// Makes frames.
-#[derive(Clone, Debug, Default)]
+const LOST: [Lost; 4] = [Lost::Forward, Lost::Reverse, Lost::Unknown, Lost::Silent];
+
+/// What became of one probe to one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The path, as an index into those of the header.
+    pub path: usize,
+    /// What the engine was fed.
+    pub observation: Observation,
+}
+
+/// Makes octets of ticks. Where a segment begins, so does another one of these.
+#[derive(Clone, Debug)]
 pub struct Encoder {
-    items: Vec<u8>,
-    path: Option<usize>,
+    paths: usize,
+    sessions: Sessions,
+    /// The observations since the last tick.
+    body: Vec<u8>,
+    /// The path of the last of them.
+    last_path: usize,
+    /// When the last tick was.
+    last_tick: Nanos,
+}
+
+/// What observations are told in relation to.
+#[derive(Clone, Debug)]
+struct Sessions {
+    flows: usize,
+    /// The last round trip of each flow of each path, in [`ROUND_TRIP`]s.
+    round_trips: Vec<u32>,
+}
+
+impl Sessions {
+    fn new(header: &Header) -> Self {
+        let flows = usize::from(header.probe.flows);
+        Self { flows, round_trips: vec![0; flows * header.paths.len()] }
+    }
 }
 
 impl Encoder {
-    /// Takes in an outcome of the tick at `now`.
-    pub fn add(&mut self, observation: &Observation, now: Nanos) {
-        let Observation { path, flow, sent_at, outcome } = *observation;
-        if self.path != Some(path) {
-            self.path = Some(path);
-            put(&mut self.items, 0);
-            put(&mut self.items, path as u64);
-        }
-        let (number, value) = match outcome {
-            Outcome::Answered { round_trip } => (0, u64::from(round_trip / 1_000)),
-            other => {
-                let number = OUTCOMES.iter().position(|known| *known == other);
-                (number.unwrap_or(0), now.saturating_sub(sent_at))
-            }
-        };
-        put(&mut self.items, ((flow as u64) << 4) | (number as u64 + 1));
-        put(&mut self.items, value);
-    }
-
-    /// Ends the frame of a tick, `since` nanoseconds after the one before. Returns whether there was anything in it.
-    pub fn finish(&mut self, since: Nanos, out: &mut Vec<u8>) -> bool {
-        if self.items.is_empty() {
-            return false;
-        }
-        let mut time = Vec::with_capacity(10);
-        put(&mut time, since);
-        put(out, (time.len() + self.items.len()) as u64);
-        out.extend_from_slice(&time);
-        out.append(&mut self.items);
-        self.path = None;
-        true
-    }
-}
-
-/// What a frame says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Frame {
-    /// Its time.
-    pub now: Nanos,
-    /// What was observed, in order.
-    pub observations: Vec<Observation>,
-}
-
-/// What is wrong with a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
-    /// It ends in the middle of a frame, as it does after a crash.
-    #[error("it ends in the middle of a frame, at octet {0}")]
-    CutOff(usize),
-    /// There is something that no encoder writes.
-    #[error("it is damaged at octet {0}")]
-    Corrupt(usize),
-}
-
-/// Reads frames, one after the other.
-#[derive(Clone, Debug)]
-pub struct Decoder<'o> {
-    octets: &'o [u8],
-    at: usize,
-    now: Nanos,
-    paths: usize,
-    flows: usize,
-}
-
-impl<'o> Decoder<'o> {
-    /// The frames in `octets`, of a segment that begins at `now` and has so many paths with so many flows.
+    /// For what follows this header.
     #[must_use]
-    pub const fn new(octets: &'o [u8], now: Nanos, paths: usize, flows: usize) -> Self {
-        Self { octets, at: 0, now, paths, flows }
+    pub fn new(header: &Header) -> Self {
+        Self {
+            paths: header.paths.len(),
+            sessions: Sessions::new(header),
+            body: Vec::new(),
+            last_path: 0,
+            last_tick: header.monotonic * MOMENT,
+        }
     }
 
-    /// The next frame; `None` at the end.
+    /// Takes in what the engine is fed at a moment, until [`Encoder::tick`] ends it.
+    ///
+    /// # Panics
+    /// Where the header has no such path or flow.
+    pub fn note(&mut self, path: usize, seen: &Observation, now: Nanos) {
+        let Sessions { flows, round_trips } = &mut self.sessions;
+        let ahead = (path + self.paths - self.last_path) % self.paths;
+        self.last_path = path;
+        let session = (ahead * *flows + seen.flow) as u64;
+        varint::put(&mut self.body, session * KINDS + kind(seen.outcome));
+        if let Outcome::Answered { round_trip } = seen.outcome {
+            let last = &mut round_trips[path * *flows + seen.flow];
+            let round_trip = round_trip / ROUND_TRIP;
+            varint::put_signed(&mut self.body, i64::from(round_trip) - i64::from(*last));
+            *last = round_trip;
+        } else {
+            varint::put(&mut self.body, now.saturating_sub(seen.sent_at) / AGE);
+        }
+    }
+
+    /// Appends a tick with all that was taken in before it.
+    pub fn tick(&mut self, now: Nanos, bytes: &mut Vec<u8>) {
+        let since = now.saturating_sub(self.last_tick) / MOMENT;
+        self.last_tick += since * MOMENT;
+        self.last_path = 0;
+        varint::put(bytes, 2 * since + u64::from(!self.body.is_empty()));
+        if !self.body.is_empty() {
+            varint::put(bytes, self.body.len() as u64);
+            bytes.append(&mut self.body);
+        }
+    }
+}
+
+/// The ticks of a segment.
+#[derive(Clone, Debug)]
+pub struct Ticks<'d> {
+    cursor: Cursor<'d>,
+    paths: usize,
+    sessions: Sessions,
+    last_tick: Nanos,
+}
+
+/// Reads what a segment begins with.
+///
+/// # Errors
+/// Where the octets are none of a segment, or too few.
+pub fn open(bytes: &[u8]) -> Result<(Header, Ticks<'_>), Damage> {
+    let mut cursor = Cursor { bytes, offset: 0 };
+    let header = Header::decode(&mut cursor)?;
+    let ticks = Ticks {
+        cursor,
+        paths: header.paths.len(),
+        sessions: Sessions::new(&header),
+        last_tick: header.monotonic * MOMENT,
+    };
+    Ok((header, ticks))
+}
+
+impl Ticks<'_> {
+    /// Reads the next tick: puts what was observed into `seen`, in place of what is there, and returns when it was;
+    /// `None` behind the last.
     ///
     /// # Errors
-    /// Where the recording is damaged; nothing more can be read then.
-    pub fn next_frame(&mut self) -> Result<Option<Frame>, Damage> {
-        if self.at == self.octets.len() {
+    /// Where the segment is damaged. What was read before is good; behind it, nothing is to be read.
+    pub fn next(&mut self, seen: &mut Vec<Seen>) -> Result<Option<Nanos>, Damage> {
+        seen.clear();
+        let offset = self.cursor.offset;
+        match self.read(seen) {
+            // However far a tick has come, where it begins is where the segment could go on.
+            Err(Damage::Truncated { .. }) => Err(Damage::Truncated { offset }),
+            other => other,
+        }
+    }
+
+    fn read(&mut self, seen: &mut Vec<Seen>) -> Result<Option<Nanos>, Damage> {
+        if self.cursor.bytes.is_empty() {
             return Ok(None);
         }
-        let start = self.at;
-        let length = get(self.octets, &mut self.at).ok_or(Damage::CutOff(start))?;
-        if length > MAX_FRAME {
-            return Err(Damage::Corrupt(start));
+        let offset = self.cursor.offset;
+        let head = self.cursor.number()?;
+        let now = self.last_tick / MOMENT + head / 2;
+        if now > LAST_MONOTONIC {
+            return Err(Damage::corrupt(offset, "a tick is many years later"));
         }
-        let end = self.at + length as usize;
-        let octets = self.octets.get(..end).ok_or(Damage::CutOff(start))?;
-        let corrupt = Damage::Corrupt(start);
-        let since = get(octets, &mut self.at).ok_or(corrupt)?;
-        self.now = self.now.checked_add(since).ok_or(corrupt)?;
-        let mut frame = Frame { now: self.now, observations: Vec::new() };
-        let mut path = None;
-        while self.at < end {
-            let item = get(octets, &mut self.at).ok_or(corrupt)?;
-            let value = get(octets, &mut self.at).ok_or(corrupt)?;
-            if item == 0 {
-                path = Some(value as usize).filter(|path| *path < self.paths);
-                continue;
+        self.last_tick = now * MOMENT;
+        if head % 2 == 1 {
+            let length = self.cursor.number()?;
+            let mut body = self.cursor.take(length, LONGEST)?;
+            let mut path = 0;
+            while !body.bytes.is_empty() {
+                let offset = body.offset;
+                let observation = self.observation(&mut body, &mut path).map_err(|damage| {
+                    // The body is complete: what does not end in it is wrong, not missing.
+                    match damage {
+                        Damage::Truncated { .. } => {
+                            Damage::corrupt(offset, "an observation is longer than its tick")
+                        }
+                        corrupt @ Damage::Corrupt { .. } => corrupt,
+                    }
+                })?;
+                seen.push(Seen { path, observation });
             }
-            let flow = (item >> 4) as usize;
-            let outcome = *OUTCOMES.get((item & 15).wrapping_sub(1) as usize).ok_or(corrupt)?;
-            let path = path.filter(|_| flow < self.flows).ok_or(corrupt)?;
-            let (sent_at, outcome) = match outcome {
-                Outcome::Answered { .. } => {
-                    let nanos =
-                        value.checked_mul(1_000).and_then(|nanos| u32::try_from(nanos).ok());
-                    (self.now, Outcome::Answered { round_trip: nanos.ok_or(corrupt)? })
-                }
-                other => (self.now.saturating_sub(value), other),
-            };
-            frame.observations.push(Observation { path, flow, sent_at, outcome });
         }
-        Ok(Some(frame))
+        Ok(Some(self.last_tick))
+    }
+
+    fn observation(
+        &mut self,
+        body: &mut Cursor<'_>,
+        path: &mut usize,
+    ) -> Result<Observation, Damage> {
+        let offset = body.offset;
+        let key = body.number()?;
+        let session = key / KINDS;
+        let flow = (session % self.sessions.flows as u64) as usize;
+        let ahead = session / self.sessions.flows as u64;
+        if ahead >= self.paths as u64 {
+            return Err(Damage::corrupt(offset, "there is no such path"));
+        }
+        *path = (*path + ahead as usize) % self.paths;
+        let outcome = self.outcome(body, key % KINDS, *path, flow)?;
+        let sent_at = match outcome {
+            Outcome::Answered { .. } => 0,
+            _ => self.last_tick.saturating_sub(body.number()?.saturating_mul(AGE)),
+        };
+        Ok(Observation::new(flow, sent_at, outcome, self.last_tick))
+    }
+
+    fn outcome(
+        &mut self,
+        body: &mut Cursor<'_>,
+        kind: u64,
+        path: usize,
+        flow: usize,
+    ) -> Result<Outcome, Damage> {
+        Ok(match kind {
+            0 => {
+                let offset = body.offset;
+                let last = &mut self.sessions.round_trips[path * self.sessions.flows + flow];
+                let round_trip = body.signed()?.saturating_add(i64::from(*last));
+                let round_trip = u32::try_from(round_trip).ok();
+                let in_range = round_trip.filter(|units| *units <= u32::MAX / ROUND_TRIP);
+                *last = in_range
+                    .ok_or_else(|| Damage::corrupt(offset, "a round trip cannot be so long"))?;
+                Outcome::Answered { round_trip: *last * ROUND_TRIP }
+            }
+            1..=4 => Outcome::Lost(LOST[kind as usize - 1]),
+            _ => Outcome::TakenBack(LOST[kind as usize - 5]),
+        })
     }
 }
 
-fn put(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-fn get(octets: &[u8], at: &mut usize) -> Option<u64> {
-    let mut number = 0;
-    for shift in (0..64).step_by(7) {
-        let octet = *octets.get(*at)?;
-        *at += 1;
-        number |= u64::from(octet & 0x7f) << shift;
-        if octet < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const START: Nanos = 1 << 40;
-
-    fn observation() -> impl Strategy<Value = Observation> {
-        let outcome = prop_oneof![
-            any::<u32>().prop_map(|round_trip| Outcome::Answered { round_trip }),
-            (1..9_usize).prop_map(|number| OUTCOMES[number]),
-        ];
-        (0..5_usize, 0..64_usize, 0..START, outcome)
-            .prop_map(|(path, flow, sent_at, outcome)| Observation { path, flow, sent_at, outcome })
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read(
-            ticks in prop::collection::vec((1..u64::from(u32::MAX), prop::collection::vec(observation(), 1..20)), 0..20),
-        ) {
-            let (mut encoder, mut octets) = (Encoder::default(), Vec::new());
-            let (mut now, mut written) = (START, Vec::new());
-            for (since, observations) in ticks {
-                now += since;
-                let observations: Vec<Observation> =
-                    observations.into_iter().map(|observation| observation.rounded(now)).collect();
-                for observation in &observations {
-                    encoder.add(observation, now);
-                }
-                prop_assert!(encoder.finish(since, &mut octets));
-                written.push(Frame { now, observations });
-            }
-            let mut decoder = Decoder::new(&octets, START, 5, 64);
-            for frame in written {
-                prop_assert_eq!(decoder.next_frame(), Ok(Some(frame)));
-            }
-            prop_assert_eq!(decoder.next_frame(), Ok(None));
-            // Cut off anywhere, it is read as far as it goes.
-            let cut = octets.len() / 2;
-            let mut decoder = Decoder::new(&octets[..cut], START, 5, 64);
-            while let Ok(Some(_)) = decoder.next_frame() {}
-        }
-
-        #[test]
-        fn nothing_makes_it_panic(octets in prop::collection::vec(any::<u8>(), 0..300)) {
-            let mut decoder = Decoder::new(&octets, START, 5, 4);
-            for _ in 0..octets.len() + 1 {
-                if !matches!(decoder.next_frame(), Ok(Some(_))) {
-                    break;
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn an_answered_probe_takes_few_octets() {
-        let (mut encoder, mut octets) = (Encoder::default(), Vec::new());
-        for flow in 0..4 {
-            let outcome = Outcome::Answered { round_trip: 12_345_678 };
-            encoder.add(&Observation { path: 7, flow, sent_at: 0, outcome }, START);
-        }
-        encoder.finish(10_000_000, &mut octets);
-        // A length, four octets of time, two for the path, three for each outcome.
-        assert_eq!(octets.len(), 1 + 4 + 2 + 4 * 3);
+fn kind(outcome: Outcome) -> u64 {
+    let place = |lost: Lost| match lost {
+        Lost::Forward => 0,
+        Lost::Reverse => 1,
+        Lost::Unknown => 2,
+        Lost::Silent => 3,
+    };
+    match outcome {
+        Outcome::Answered { .. } => 0,
+        Outcome::Lost(lost) => 1 + place(lost),
+        Outcome::TakenBack(lost) => 5 + place(lost),
     }
 }

@@ -1,0 +1,75 @@
+//! All paths of a node at one moment: whether it is itself that is cut off, and then the verdict on each.
+//!
+//! The agent and a replay go through this one loop, each with paths of its own kind. After the first tick, none
+//! allocates.
+
+use super::{Path, Settings, Transition, Verdict, isolation::Isolation};
+use crate::verdict::Nanos;
+
+/// A peer, whose path is judged once there is one.
+pub trait Member {
+    /// Its region, as a small number.
+    fn region(&self) -> usize;
+    /// Its path; `None` while it is not probed.
+    fn path(&self) -> Option<&Path>;
+    /// The same, to be judged.
+    fn path_mut(&mut self) -> Option<&mut Path>;
+}
+
+/// What a tick has changed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum News<'m, M> {
+    /// Whether the node holds itself for cut off.
+    Isolated(bool),
+    /// A verdict.
+    Verdict {
+        /// On the path to whom.
+        member: &'m M,
+        /// What has changed.
+        transition: Transition,
+        /// The verdict that it has become.
+        verdict: Verdict,
+    },
+}
+
+/// What a node thinks of itself.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    isolation: Isolation,
+}
+
+impl Node {
+    /// Judges all paths, and tells what has changed: the node first, then its paths in their order.
+    pub fn tick<M: Member>(
+        &mut self,
+        members: &mut [M],
+        now: Nanos,
+        settings: &Settings,
+        sink: &mut impl FnMut(News<'_, M>),
+    ) {
+        let known = members.iter().filter_map(|member| Some((member.region(), member.path()?)));
+        if self.isolation.look(known, now, settings) {
+            sink(News::Isolated(self.isolation.since().is_some()));
+        }
+        let isolated = self.isolation.since().is_some();
+        for member in members {
+            // A tick changes a direction once at most.
+            let mut changes = [None; 2];
+            let Some(path) = member.path_mut() else { continue };
+            path.tick(now, isolated, settings, &mut |change| {
+                changes[change.direction as usize] = Some(change);
+            });
+            let Some(path) = member.path() else { continue };
+            for transition in changes.into_iter().flatten() {
+                let verdict = path.direction(transition.direction, settings);
+                sink(News::Verdict { member, transition, verdict });
+            }
+        }
+    }
+
+    /// Since when the node has held itself for cut off.
+    #[must_use]
+    pub const fn isolated_since(&self) -> Option<Nanos> {
+        self.isolation.since()
+    }
+}
