@@ -105,10 +105,9 @@ impl Player {
         if !self.run.as_ref().is_some_and(goes_on) {
             self.end_run();
         }
-        let settings = header.settings(self.goals.as_ref());
         let Some(run) = &mut self.run else {
             let mut run = Run {
-                settings,
+                settings: header.settings(self.goals.as_ref()),
                 node: Node::default(),
                 members: Vec::new(),
                 last_tick: header.monotonic * MOMENT,
@@ -128,7 +127,11 @@ impl Player {
         for gone in old.into_iter().flatten() {
             gone.end(&run.header, run.last_tick, &mut self.totals);
         }
-        (run.settings, run.header) = (settings, header.clone());
+        // Thresholds take their time, and hardly ever change.
+        if (run.header.probe, run.header.health) != (header.probe, header.health) {
+            run.settings = header.settings(self.goals.as_ref());
+        }
+        run.header = header.clone();
     }
 
     /// A tick of the agent.

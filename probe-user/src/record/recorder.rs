@@ -152,6 +152,13 @@ impl Recorder {
         self.complain(now);
     }
 
+    /// Whether ticks are recorded now: not before it is known what is probed, nor between two segments, nor while the
+    /// disk is given time.
+    #[must_use]
+    pub const fn is_recording(&self) -> bool {
+        self.segment.is_some()
+    }
+
     fn hand_over(&mut self) -> Result<(), ()> {
         let next = Part { begins: None, bytes: Vec::with_capacity(self.part.bytes.len()) };
         let part = mem::replace(&mut self.part, next);
