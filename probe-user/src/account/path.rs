@@ -87,11 +87,10 @@ impl Path {
     /// What silence means, by the peer's own probes since the last answer: if they come as usual, our probes do not get
     /// there; if few or none come, the way back is sick, and nothing can be said of the way there.
     fn meaning(&self, now: Nanos) -> Lost {
-        let guess = self.located.guess();
         match self.visits.share_since_answer(now) {
             // Does not probe us, or too seldom to be missed already.
-            None => guess,
-            Some(share) if share > USUAL && guess != Lost::Reverse => Lost::Forward,
+            None => self.located.guess(),
+            Some(share) if share > USUAL => Lost::Forward,
             Some(_) => Lost::Silent,
         }
     }
