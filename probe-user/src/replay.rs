@@ -37,7 +37,7 @@ pub struct Arguments {
     /// Segments of a recording, the oldest first, or the directory that they are in
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The config whose [health] is tried; without it, that of the agent that recorded
+    /// The config whose `[health]` is tried; without it, that of the agent that recorded
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Another config: print what differs, "-" only with the first and "+" only with this one, and the sums
