@@ -4,8 +4,9 @@ mod invariants;
 
 use std::{collections::BTreeMap, sync::Mutex};
 
-use super::*;
+use super::{latency::Latency, *};
 use crate::{
+    account::{Lost, Outcome},
     config::{HealthConfig, ProbeConfig},
     verdict::{MILLISECOND, SECOND},
 };

@@ -77,6 +77,22 @@ fn with_the_peer_silent_too_only_the_way_back_is_known_to_be_dead() {
     assert!(lost.iter().all(|lost| *lost == Lost::Silent), "{lost:?}");
 }
 
+/// A path that loses on the way back: that a few of the peer's probes made it is luck, that all come is not.
+#[test]
+fn after_losses_on_the_way_back_it_takes_more_of_the_peers_probes() {
+    let mut world = World::new();
+    world.run(3 * SECOND, Fate::Answered, true);
+    for _ in 0..3 {
+        world.run(200 * MILLISECOND, Fate::LostReverse, false);
+        world.run(200 * MILLISECOND, Fate::Answered, true);
+    }
+    let lost = losses(&world.run(450 * MILLISECOND, Fate::LostForward, true));
+    assert_eq!(lost, [], "nothing is said of the silence yet");
+    let lost = losses(&world.run(SECOND, Fate::LostForward, true));
+    assert!(lost.len() >= 24, "{} probes given up", lost.len());
+    assert!(lost.iter().all(|lost| *lost == Lost::Forward), "{lost:?}");
+}
+
 #[test]
 fn a_peer_that_never_probed_us_leaves_the_direction_open() {
     let mut world = World::new();

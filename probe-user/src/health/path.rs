@@ -1,0 +1,339 @@
+//! The verdicts on one path, from its tracks, its flows and its round trips.
+
+use super::{
+    Settings, Transition, Verdict,
+    defect::Defect,
+    flow::Flow,
+    latency::Latency,
+    says::{Says, says},
+    track::Track,
+};
+use crate::{
+    account::Outcome,
+    report::{Needs, Transitions},
+    verdict::{Cause, Direction, Nanos, State},
+};
+
+/// The health of the path to one peer, by direction.
+#[derive(Clone, Debug)]
+pub struct Path {
+    pub(super) directions: [Reported; 2],
+    pub(super) flows: Box<[[Flow; 2]]>,
+    pub(super) latency: Latency,
+}
+
+/// A direction's own track, and what is reported once its flows are looked at too.
+#[derive(Clone, Debug)]
+pub(super) struct Reported {
+    pub track: Track,
+    pub state: State,
+    pub cause: Cause,
+    pub since: Nanos,
+    transitions: Transitions,
+}
+
+impl Path {
+    /// A path of which nothing is known yet.
+    #[must_use]
+    pub fn new(flows: usize, now: Nanos) -> Self {
+        let reported = Reported {
+            track: Track::default(),
+            state: State::Unknown,
+            cause: Cause::Starting,
+            since: now,
+            transitions: Transitions::default(),
+        };
+        Self {
+            directions: [reported.clone(), reported],
+            flows: vec![[Flow::default(); 2]; flows].into_boxed_slice(),
+            latency: Latency::default(),
+        }
+    }
+
+    /// Takes in the outcome of one probe of one flow, which was sent at `sent_at`. What it means for the verdicts, the next
+    /// [`Path::tick`] says.
+    ///
+    /// # Panics
+    /// Where there is no such flow.
+    #[inline]
+    pub fn observe(
+        &mut self,
+        flow: usize,
+        sent_at: Nanos,
+        outcome: Outcome,
+        now: Nanos,
+        settings: &Settings,
+    ) {
+        if let Outcome::Answered { round_trip } = outcome {
+            for (reported, flow) in self.directions.iter_mut().zip(&mut self.flows[flow]) {
+                reported.track.pass(now, settings);
+                let track = &reported.track;
+                flow.pass(track.damping.doublings(settings), track.is_held(settings), settings);
+            }
+            let healthy = self.directions.iter().all(|reported| reported.track.fit);
+            self.latency.add(round_trip, healthy, now, settings);
+        } else {
+            self.observe_loss(flow, sent_at, outcome, now, settings);
+        }
+    }
+
+    #[cold]
+    fn observe_loss(
+        &mut self,
+        flow: usize,
+        sent_at: Nanos,
+        outcome: Outcome,
+        now: Nanos,
+        settings: &Settings,
+    ) {
+        for direction in Direction::ALL {
+            let index = direction as usize;
+            let reported = &mut self.directions[index];
+            let doublings = reported.track.damping.doublings(settings);
+            match says(outcome, direction, settings) {
+                Says::Passed => {
+                    reported.track.pass(now, settings);
+                    let held = reported.track.is_held(settings);
+                    self.flows[flow][index].pass(doublings, held, settings);
+                }
+                Says::Lost => {
+                    let others_pass = self.others_pass(flow, index);
+                    let reported = &mut self.directions[index];
+                    let of_flow = &mut self.flows[flow][index];
+                    // What a flow loses that loses more than others is its own, and not to be averaged into the path's loss.
+                    let (own, dead) = (of_flow.is_suspect(), of_flow.is_dead());
+                    let sick = of_flow.lose(settings);
+                    let raised = match others_pass {
+                        true if dead => {
+                            reported.track.alive(now);
+                            false
+                        }
+                        true if own => {
+                            reported.track.lose_aside(now, settings);
+                            false
+                        }
+                        _ => reported.track.lose(sent_at, now, settings),
+                    };
+                    let was_good = matches!(reported.state, State::Healthy | State::Degraded);
+                    if (raised || sick) && was_good {
+                        reported.track.damping.relapse(now, settings);
+                    }
+                }
+                Says::Alive => reported.track.alive(now),
+                Says::Nothing => reported.track.silence(),
+                Says::NotLost => {
+                    reported.track.take_back(settings);
+                    self.flows[flow][index].take_back(doublings, settings);
+                }
+            }
+        }
+    }
+
+    /// Whether any flow but this one passes. One flow alone is the path.
+    fn others_pass(&self, flow: usize, direction: usize) -> bool {
+        self.flows.iter().enumerate().any(|(index, other)| {
+            let other = &other[direction];
+            index != flow && other.losses_in_a_row == 0 && !other.sick
+        })
+    }
+
+    /// Decides, and tells what has changed. To be called after outcomes were taken in, and now and then without any:
+    /// verdicts without fresh evidence become unknown.
+    ///
+    /// `isolated` is whether this node holds itself for cut off.
+    pub fn tick(
+        &mut self,
+        now: Nanos,
+        isolated: bool,
+        settings: &Settings,
+        sink: &mut impl FnMut(Transition),
+    ) {
+        for direction in Direction::ALL {
+            let index = direction as usize;
+            let passing = self.flows_pass(index, settings);
+            let track = &mut self.directions[index].track;
+            let recovered = track.judge(now, settings, passing);
+            if recovered {
+                for flow in &mut self.flows {
+                    flow[index].recover(settings);
+                }
+            }
+            let track = &self.directions[index].track;
+            let track_state = track.state();
+            if track_state.0 == State::Unknown {
+                self.forget_flows(index);
+            }
+            let (state, cause) = match self.assess(index, track_state, settings) {
+                (State::Unhealthy, _) if isolated => (State::Unhealthy, Cause::Isolated),
+                other => other,
+            };
+            let reported = &mut self.directions[index];
+            // Why a verdict stands is said once: a node that finds itself connected again does not turn to blaming.
+            if state != reported.state || reported.cause != Cause::Isolated || cause != Cause::Loss
+            {
+                reported.cause = cause;
+            }
+            if state == reported.state {
+                continue;
+            }
+            sink(Transition { at: now, direction, from: reported.state, to: state, cause });
+            let of_flows =
+                matches!(reported.state, State::Degraded | State::Unhealthy) && !recovered;
+            if state == State::Healthy && of_flows {
+                // What flows lose is never unmistakable for the path.
+                reported.track.damping.recover(now, false);
+            }
+            reported.state = state;
+            reported.since = now;
+            reported.transitions.count(state);
+        }
+    }
+
+    /// What a direction is, all in all.
+    fn assess(&self, index: usize, track: (State, Cause), settings: &Settings) -> (State, Cause) {
+        match track {
+            (State::Healthy, cause) => {
+                // The tests of a path with one flow are those of the flow.
+                let flows = if self.flows.len() > 1 { &self.flows[..] } else { &[] };
+                let sick = flows.iter().filter(|flow| flow[index].sick).count();
+                let whole = self.directions[index].state == State::Healthy
+                    && self.directions[index].track.bank.is_near_alarm(&settings.path);
+                match sick {
+                    // Where the whole path seems to fail, no flow is singled out.
+                    _ if whole => (State::Healthy, cause),
+                    0 if self.latency.is_slow() => (State::Degraded, Cause::Latency),
+                    0 => (State::Healthy, cause),
+                    _ if 2 * sick >= self.flows.len() => (State::Unhealthy, Cause::FlowLoss),
+                    _ => (State::Degraded, Cause::FlowLoss),
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the flows by themselves allow recovery: all that are not sick pass, and together as many probes in a row as
+    /// it takes.
+    fn flows_pass(&self, index: usize, settings: &Settings) -> bool {
+        if settings.defects.has(Defect::HastyRecovery) {
+            return true;
+        }
+        let (mut clean, mut all) = (0_u32, true);
+        for flow in &self.flows {
+            let flow = &flow[index];
+            if !flow.passes(settings) {
+                if !flow.sick {
+                    return false;
+                }
+                all = false;
+            }
+            clean = clean.saturating_add(flow.recovery.row.min(4 * settings.recovery));
+        }
+        // That some flows are fine while others are sick must be plain: under heavy loss it looks like that now and then.
+        clean >= if all { settings.recovery } else { 4 * settings.recovery }
+    }
+
+    /// Where nothing is known of the path, nothing is known of its flows.
+    fn forget_flows(&mut self, index: usize) {
+        let track = &self.directions[index].track;
+        if track.recovery.clean == 0 && track.evidence.counts().0 == 0 {
+            for flow in &mut self.flows {
+                flow[index] = Flow::default();
+            }
+        }
+    }
+
+    /// The verdict on one direction.
+    #[must_use]
+    pub fn direction(&self, direction: Direction, settings: &Settings) -> Verdict {
+        let reported = &self.directions[direction as usize];
+        Verdict {
+            state: reported.state,
+            cause: reported.cause,
+            since: reported.since,
+            evidence_at: reported.track.evidence_at,
+            evidence: reported.track.evidence.report(),
+            needs: self.needs(direction, settings),
+            transitions: reported.transitions,
+        }
+    }
+
+    /// How many clean probes would make a direction healthy.
+    fn needs(&self, direction: Direction, settings: &Settings) -> Option<Needs> {
+        let index = direction as usize;
+        let Reported { track, state, .. } = &self.directions[index];
+        if *state == State::Healthy {
+            return None;
+        }
+        let doublings = track.damping.doublings(settings);
+        let of_track = match doublings {
+            0 => 0,
+            _ if track.fit && self.flows.iter().all(|flow| !flow[index].sick) => 0,
+            _ => track.recovery.missing(track.enough(settings)),
+        };
+        let of_flow = |flow: &[Flow; 2]| {
+            let Flow { recovery, sick, .. } = &flow[index];
+            let damped = recovery.missing(settings.recovery_per_flow << doublings);
+            let undamped = settings.recovery_per_flow.saturating_sub(recovery.row);
+            let missing = match (sick, track.fit) {
+                (true, _) => damped.max(undamped),
+                (false, true) => 0,
+                (false, false) => undamped,
+            };
+            missing * self.flows.len() as u32
+        };
+        let of_flows = self.flows.iter().map(of_flow).max().unwrap_or(0);
+        let slow = self.latency.is_slow();
+        let of_latency = if slow { self.latency.recovery.missing(settings.recovery) } else { 0 };
+        let probes = of_track.max(of_flows).max(of_latency).max(1);
+        Some(Needs { clean_probes: probes, seconds: settings.time_of(probes) as f64 / 1e9 })
+    }
+
+    /// The verdict on one direction, without its evidence.
+    #[inline]
+    #[must_use]
+    pub const fn state_of(&self, direction: Direction) -> State {
+        self.directions[direction as usize].state
+    }
+
+    /// The worse of the two directions.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.directions[0].state.worse(self.directions[1].state)
+    }
+
+    /// Whether any test of the path is half-way to its alarm, or the peer is silent.
+    #[inline]
+    #[must_use]
+    pub fn is_near_alarm(&self, settings: &Settings) -> bool {
+        let near = |reported: &Reported| {
+            reported.track.silences > 0 || reported.track.bank.is_near_alarm(&settings.path)
+        };
+        self.directions.iter().any(near)
+    }
+
+    /// Whether the path has ever been healthy.
+    #[must_use]
+    pub fn was_ever_healthy(&self) -> bool {
+        self.directions.iter().all(|reported| reported.transitions.healthy > 0)
+    }
+
+    /// Since when the path as a whole has had its state.
+    #[must_use]
+    pub fn since(&self) -> Nanos {
+        let state = self.state();
+        let of_state = self.directions.iter().filter(|reported| reported.state == state);
+        of_state.map(|reported| reported.since).max().unwrap_or(0)
+    }
+
+    /// Whether one flow's probes pass, in the worse direction.
+    #[must_use]
+    pub fn flow(&self, flow: usize) -> State {
+        let sick = self.flows[flow].iter().any(|track| track.sick);
+        match self.state() {
+            _ if sick => State::Unhealthy,
+            // What makes the path so is other flows.
+            State::Degraded if self.flows.iter().flatten().any(|flow| flow.sick) => State::Healthy,
+            state => state,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The kinds of scenarios in which one thing goes wrong.
+
+use probe_user::{
+    random::Random,
+    verdict::{Direction, MILLISECOND, Nanos, SECOND, State},
+};
+
+use super::{Violation, run::Run};
+use crate::loss::{Loss, Lossy};
+
+impl Run {
+    /// All links lose the same share for hours: invariant 15.
+    pub(super) fn constant(&mut self, random: &mut Random) -> Result<(), Violation> {
+        self.settle()?;
+        let ratio = match random.below(3) {
+            0 => random.unit(),
+            // Where alarm and recovery are both likely.
+            1 => 0.005 + 0.045 * random.unit(),
+            _ => 0.2 * random.unit(),
+        };
+        for link in self.world.links.iter_mut().flatten() {
+            link.lossy = Lossy::new(Loss::Independent(ratio));
+        }
+        self.world.count("scenarios of constant loss");
+        self.changes.clear();
+        let hours = match self.world.setup.probing.interval / SECOND {
+            0 => 1,
+            1 => 24,
+            _ => 56,
+        };
+        for _ in 0..hours {
+            self.pass(3_600 * SECOND)?;
+            let hour = 3_600 * SECOND;
+            let now = self.world.now();
+            let mut flapping = None;
+            for (who, times) in &mut self.changes {
+                if times.windows(5).any(|window| window[4].0 - window[0].0 < hour) {
+                    flapping = Some((*who, times.clone()));
+                }
+                times.retain(|(at, _)| now - at < hour);
+            }
+            if let Some((who, times)) = flapping {
+                return self
+                    .violated(15, format!("{who:?} changes at {times:?}, at {ratio:.4} loss"));
+            }
+        }
+        self.calm()
+    }
+
+    /// Invariant 9.
+    pub(super) fn one_way(&mut self, random: &mut Random) -> Result<(), Violation> {
+        self.settle()?;
+        let ratio = random.unit();
+        self.world.links[0][1].lossy = Lossy::new(Loss::Independent(ratio));
+        if random.chance(0.2) {
+            self.world.links[0][1].black_until = Nanos::MAX;
+        }
+        self.world.count("scenarios of loss in one direction");
+        for _ in 0..60 {
+            self.pass(SECOND)?;
+            for (node, peer, direction) in [(0, 1, Direction::Reverse), (1, 0, Direction::Forward)]
+            {
+                let state = self.world.state(node, peer, direction);
+                if matches!(state, State::Unhealthy | State::Degraded) {
+                    return self.violated(
+                        9,
+                        format!("node {node} says {state} of {peer} {direction}, which loses nothing; {ratio:.3} the other way"),
+                    );
+                }
+            }
+        }
+        if ratio > 0.3 && self.world.state(0, 1, Direction::Forward) == State::Healthy {
+            return self
+                .violated(3, format!("{ratio:.3} loss for a minute, and it is called healthy"));
+        }
+        self.calm()
+    }
+
+    /// Answers that come late are no loss.
+    pub(super) fn late(&mut self, random: &mut Random) -> Result<(), Violation> {
+        self.settle()?;
+        for link in self.world.links.iter_mut().flatten() {
+            // Soon enough that what is on its way at any time is no alarm in itself.
+            link.late = (0.02 + 0.015 * random.unit(), (120 + random.below(80)) * MILLISECOND);
+        }
+        self.world.count("scenarios of late answers");
+        for _ in 0..10 {
+            self.pass(60 * SECOND)?;
+            for (node, peer) in self.world.pairs() {
+                for direction in Direction::ALL {
+                    let state = self.world.state(node, peer, direction);
+                    if state == State::Unhealthy {
+                        return self.violated(
+                            9,
+                            format!("node {node} says {state} of {peer}, and nothing was lost"),
+                        );
+                    }
+                }
+            }
+        }
+        self.calm()
+    }
+}
