@@ -98,7 +98,7 @@ impl Path {
         };
         if seen as f64 <= USUAL * expected as f64 {
             Some(Lost::Silent)
-        } else if guess != Lost::Reverse || expected >= CONVINCING {
+        } else if guess != Lost::Silent || expected >= CONVINCING {
             Some(Lost::Forward)
         } else {
             // The way back is known to lose; that a few of the peer's probes made it may be luck.
@@ -144,11 +144,11 @@ impl Located {
     }
 
     /// Where a loss was of which nothing is known: as the others, if almost all of them agree. Otherwise heavy loss one
-    /// way would be blamed on both.
+    /// way would be blamed on both. That it was on the way back does not make it arrive there: of that it says nothing.
     const fn guess(&self) -> Lost {
         match (self.forward, self.reverse) {
             (forward, reverse) if forward >= 4 && reverse <= forward / 8 => Lost::Forward,
-            (forward, reverse) if reverse >= 4 && forward <= reverse / 8 => Lost::Reverse,
+            (forward, reverse) if reverse >= 4 && forward <= reverse / 8 => Lost::Silent,
             _ => Lost::Unknown,
         }
     }
