@@ -1,7 +1,7 @@
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::{GRACE, Source, serve};
 use crate::metrics::Snapshot;
-use crate::report::{Event, Paths, Regions, Revision};
+use crate::report::{Event, Evidence, Paths, Regions, Revision};
+use crate::verdict::{Cause, Direction, State};
 
 /// An agent that has one answer to everything.
 #[derive(Default)]
@@ -149,9 +150,13 @@ fn each_route_answers() {
     assert_eq!((status, kind.as_str()), (200, "application/json"));
     assert_eq!(serde_json::from_str::<Paths>(&body).unwrap(), source.paths());
 
+    let (status, kind, body) = server.ask("GET", "/api/v1/regions");
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    assert_eq!(serde_json::from_str::<Regions>(&body).unwrap(), source.regions());
+
     let (status, kind, body) = server.ask("GET", "/");
     assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
-    for link in ["/metrics", "/api/v1/paths", "/-/healthy", "/-/ready"] {
+    for link in ["/metrics", "/api/v1/paths", "/api/v1/regions", "/-/healthy", "/-/ready"] {
         assert!(body.contains(&format!("href=\"{link}\"")), "{link}");
         assert_eq!(server.ask("GET", link).0, 200, "{link}");
         assert_eq!(server.ask("HEAD", link).0, 200, "{link}");
@@ -199,4 +204,112 @@ fn connections_that_stay_open_do_not_hold_up_the_end() {
     assert_eq!(server.ask("GET", "/-/healthy").0, 200);
     server.stop_within(GRACE * 5);
     drop((silent, half_a_request));
+}
+
+/// The `sequence`th event of an agent.
+fn event(sequence: u64) -> Event {
+    Event {
+        revision: Revision { epoch: 7, sequence },
+        at: 1.5,
+        peer: "fra1".to_owned(),
+        region: "fra".to_owned(),
+        direction: Direction::Forward,
+        from: State::Healthy,
+        to: State::Unhealthy,
+        cause: Cause::Loss,
+        evidence: Evidence::default(),
+        needs: None,
+    }
+}
+
+/// The lines of an event stream that say something.
+struct Listener(BufReader<TcpStream>);
+
+impl Listener {
+    /// Listens; from now on no event is missed.
+    fn start(server: &Server, source: &Fake) -> Self {
+        let before = source.events.0.receiver_count();
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut listener = Self(BufReader::new(stream));
+        assert_eq!(listener.line(), "HTTP/1.1 200 OK");
+        assert_eq!(source.events.0.receiver_count(), before + 1);
+        while listener.line() != "transfer-encoding: chunked" {}
+        listener
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "the stream has ended");
+        line.trim_end().to_owned()
+    }
+
+    /// The name, the id and the data of the next event.
+    fn event(&mut self) -> (String, String, String) {
+        let (mut name, mut id, mut data) = Default::default();
+        loop {
+            let line = self.line();
+            match line.split_once(": ") {
+                Some(("event", value)) => name = value.to_owned(),
+                Some(("id", value)) => id = value.to_owned(),
+                Some(("data", value)) => data = value.to_owned(),
+                _ if line.is_empty() && !name.is_empty() => return (name, id, data),
+                // Chunks, and comments that keep the connection alive.
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn every_listener_gets_every_event() {
+    let source = Arc::new(Fake::default());
+    let server = Server::start(Arc::clone(&source));
+    let mut listeners = [0, 1].map(|_| Listener::start(&server, &source));
+    for sequence in [1, 2] {
+        source.events.0.send(event(sequence)).unwrap();
+        for listener in &mut listeners {
+            let (name, id, data) = listener.event();
+            assert_eq!((name, id), ("verdict".to_owned(), format!("7-{sequence}")));
+            assert_eq!(serde_json::from_str::<Event>(&data).unwrap(), event(sequence));
+        }
+    }
+    // Those that listen do not hold up the end either.
+    server.stop_within(GRACE * 5);
+}
+
+#[test]
+fn a_listener_that_is_too_slow_is_told_how_many_it_has_missed() {
+    let source = Arc::new(Fake::default());
+    let server = Server::start(Arc::clone(&source));
+    let mut listener = Listener::start(&server, &source);
+    // The only thread that could pass events on is busy meanwhile.
+    let ((busy, is_busy), (done, is_done)) = (mpsc::channel(), mpsc::channel::<()>());
+    server.runtime.spawn(async move {
+        busy.send(()).unwrap();
+        is_done.recv().unwrap();
+    });
+    is_busy.recv().unwrap();
+    for sequence in 1..=6 {
+        source.events.0.send(event(sequence)).unwrap();
+    }
+    done.send(()).unwrap();
+    assert_eq!(listener.event(), ("missed".to_owned(), String::new(), "2".to_owned()));
+    assert_eq!(listener.event().1, "7-3");
+}
+
+#[test]
+fn who_stops_listening_is_forgotten() {
+    let source = Arc::new(Fake::default());
+    let server = Server::start(Arc::clone(&source));
+    drop(Listener::start(&server, &source));
+    for sequence in 0_u64.. {
+        // Fails once nobody listens.
+        if source.events.0.send(event(sequence)).is_err() {
+            break;
+        }
+        assert!(sequence < 2_000, "it is still thought to listen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }

@@ -27,6 +27,7 @@
 //! - [`namespace`]: a network namespace, for sockets and commands inside.
 //! - [`process`]: a process in a site.
 //! - [`agent`]: agents that probe one another.
+//! - [`events`]: what they tell as it happens.
 //! - [`impairment`]: loss, and the true count of it.
 //! - [`clock`]: the only clocks.
 //! - `relay`: delay and jitter.
@@ -34,6 +35,7 @@
 
 pub mod agent;
 pub mod clock;
+pub mod events;
 pub mod impairment;
 pub mod lab;
 pub mod namespace;
