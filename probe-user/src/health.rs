@@ -8,7 +8,7 @@
 //! - [`settings`]: from the goals of the config to the numbers of the engine.
 //! - [`cusum`] and [`threshold`]: the tests for loss, and where their thresholds come from.
 //! - [`path`]: the verdicts on one path, from everything below.
-//! - [`says`]: what an outcome says of one direction.
+//! - `says`: what an outcome says of one direction.
 //! - [`recovery`] and [`damping`]: the test for the end of loss, and what makes it longer.
 //! - [`track`] and [`flow`]: one direction of a path, and of one of its flows.
 //! - [`latency`]: round trips that are longer than usual.
