@@ -6,6 +6,7 @@
 use crate::{
     checksum::Sum,
     frame::{Bytes, BytesMut},
+    ntp::{self, Format},
 };
 
 /// The UDP port of the Session-Reflector (RFC 8762, section 4.1).
@@ -242,6 +243,15 @@ impl Reply {
         self.receive_timestamp != 0 && residence < 1 << 32 && self.sender_ttl != 0
     }
 
+    /// The reflector's residence T3-T2 in nanoseconds, as it says: negative where its clock was set back in between.
+    #[inline(always)]
+    #[must_use]
+    pub const fn residence(&self) -> i64 {
+        let format = Format::of(self.error_estimate);
+        let received_at = format.to_ntp(self.receive_timestamp);
+        ntp::difference_nanos(format.to_ntp(self.timestamp), received_at)
+    }
+
     /// The unauthenticated packet as octets.
     #[must_use]
     pub fn encode(&self) -> [u8; LENGTH] {
@@ -260,6 +270,19 @@ impl Reply {
             ssid: self.ssid,
         }
     }
+}
+
+/// The round trip without the reflector's residence, of a reply that came `elapsed` nanoseconds after its request, by
+/// the monotonic clock of the sender. In nanoseconds; saturates at 4.29 s.
+///
+/// A reflector whose clock steps between T2 and T3 may claim any residence: it never takes more than there is, nor adds
+/// to it.
+#[inline(always)]
+#[must_use]
+pub const fn round_trip(elapsed: u64, residence: i64) -> u32 {
+    let believable = residence >= 0 && residence as u64 <= elapsed;
+    let round_trip = if believable { elapsed - residence as u64 } else { elapsed };
+    if round_trip < u32::MAX as u64 { round_trip as u32 } else { u32::MAX }
 }
 
 #[cfg(test)]

@@ -10,11 +10,13 @@
 //!
 //! - [`flow`]: the probes of one session.
 //! - [`rtt`]: how long an answer may take, and the distribution of round trips.
+//! - [`located`]: where losses are of which nothing tells it.
 //! - [`path`](mod@path): the flows to one peer, and what its silence means.
 
 #[cfg(any(test, feature = "simulation"))]
 mod arbitrary;
 pub mod flow;
+pub mod located;
 #[cfg(any(test, feature = "simulation"))]
 pub mod model;
 pub mod path;

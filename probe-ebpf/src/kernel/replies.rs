@@ -188,20 +188,13 @@ fn settle(
         return Err(reason);
     }
 
-    // A reflector whose clock steps between T2 and T3 may claim any residence: never let it take more
-    // than there is, nor add to it.
-    let theirs = Format::of(reply.error_estimate);
-    let received_at = theirs.to_ntp(reply.receive_timestamp);
-    let residence = ntp::difference_nanos(theirs.to_ntp(reply.timestamp), received_at);
     let elapsed = now.saturating_sub(held.sent_at);
-    let round_trip = match u64::try_from(residence) {
-        Ok(residence) if residence <= elapsed => elapsed - residence,
-        _ => elapsed,
-    };
+    let round_trip = stamp::round_trip(elapsed, reply.residence());
+    let received_at = Format::of(reply.error_estimate).to_ntp(reply.receive_timestamp);
     let sent_at = clock::format(config).to_ntp(held.timestamp);
     // SAFETY: both maps gave their pointers. The state is published after all else in the slot.
     unsafe {
-        (*slot).round_trip = round_trip.min(u64::from(u32::MAX)) as u32;
+        (*slot).round_trip = round_trip;
         (*slot).reflector_sequence = reply.sequence;
         (*slot).forward_delay = ntp::difference_nanos(received_at, sent_at);
         state::publish(slot, SlotState::Answered);

@@ -110,3 +110,33 @@ fn a_difference_of_sums_updates_a_checksum() {
     let updated = before.add_partial(DECODED_REQUEST.sum().difference(template.sum()));
     assert_eq!(updated.folded(), after.folded());
 }
+
+/// RFC 8762, section 4.3.1: T3 and T2 are what the residence is reckoned from.
+#[test]
+fn the_residence_is_what_the_two_timestamps_say() {
+    assert_eq!(DECODED_REPLY.residence(), 250_000_000);
+    let set_back = Reply {
+        timestamp: DECODED_REPLY.receive_timestamp,
+        receive_timestamp: DECODED_REPLY.timestamp,
+        ..DECODED_REPLY
+    };
+    assert_eq!(set_back.residence(), -250_000_000);
+}
+
+/// Invariant 11 of DESIGN: a reflector whose clock steps changes no round trip beyond what there is.
+#[test]
+fn a_residence_takes_no_more_than_there_is_and_adds_nothing() {
+    for (elapsed, residence, expected) in [
+        (1_000, 0, 1_000),
+        (1_000, 400, 600),
+        (1_000, 1_000, 0),
+        (1_000, 1_001, 1_000),
+        (1_000, -1, 1_000),
+        (1_000, i64::MIN, 1_000),
+        (1_000, i64::MAX, 1_000),
+        (u64::MAX, 0, u32::MAX),
+        (1 << 32, 1, u32::MAX),
+    ] {
+        assert_eq!(round_trip(elapsed, residence), expected, "{elapsed} {residence}");
+    }
+}

@@ -3,7 +3,8 @@
 use super::{
     Lost,
     flow::{Anchor, Flow, GivenUp},
-    path::{Located, Path, Visits},
+    located::{Located, Place},
+    path::{Path, Visits},
     rtt::Estimator,
 };
 use crate::{random::Random, verdict::Nanos};
@@ -37,7 +38,8 @@ impl Flow {
             sequence: random.bits() as u32,
             reflector_sequence: random.bits() as u32,
         });
-        self.silence = random.chance(0.3).then(|| lost(random));
+        self.silence =
+            random.chance(0.3).then(|| Place { lost: lost(random), guessed: random.chance(0.5) });
         self.given_up = (0..random.below(20))
             .map(|_| GivenUp {
                 sequence: random.bits() as u32,

@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 
 use probe_ebpf::maps::{Slot, SlotState};
 
-use super::{Lost, Memory, Outcome, Rules, rtt::Estimator};
+use super::{
+    Lost, Memory, Outcome, Rules,
+    located::{Located, Place},
+    rtt::Estimator,
+};
 use crate::{health::defect::Defect, report::Probes, verdict::Nanos};
 
 /// The account of one flow.
@@ -15,7 +19,7 @@ pub struct Flow {
     /// The last answered probe before it.
     pub(super) anchor: Option<Anchor>,
     /// What silence has meant for the probes since the anchor, if it has come to that.
-    pub(super) silence: Option<Lost>,
+    pub(super) silence: Option<Place>,
     /// Probes that were given up and may still be answered, oldest first.
     pub(super) given_up: VecDeque<GivenUp>,
     /// `Memory::answered` when `given_up` was last gone through.
@@ -71,15 +75,15 @@ impl Flow {
 
     /// Judges all probes of which something can be said by now.
     ///
-    /// `silence` is what the whole path's silence means for a probe, if the path is silent. `guess` is where a loss was of
-    /// which nothing is known.
+    /// `silence` is what the whole path's silence means for a probe, if the path is silent. `located` is where the path's
+    /// losses were whose place is known.
     pub fn judge(
         &mut self,
         memory: &impl Memory,
         rules: &Rules,
         now: Nanos,
-        silence: Option<Lost>,
-        guess: Lost,
+        silence: Option<Place>,
+        located: &mut Located,
         sink: &mut impl FnMut(Nanos, Outcome),
     ) {
         let sent = memory.sent();
@@ -90,8 +94,9 @@ impl Flow {
             if slot.sequence != self.next {
                 self.skip();
             } else if self.is_answered(&slot, rules) {
+                located.answered();
                 self.answered(&slot, sink);
-            } else if !self.give_up_run(memory, rules, now, sent, (silence, guess), sink) {
+            } else if !self.give_up_run(memory, rules, now, sent, (silence, &mut *located), sink) {
                 break;
             }
         }
@@ -146,7 +151,7 @@ impl Flow {
         rules: &Rules,
         now: Nanos,
         sent: u32,
-        (silence, guess): (Option<Lost>, Lost),
+        (silence, located): (Option<Place>, &mut Located),
         sink: &mut impl FnMut(Nanos, Outcome),
     ) -> bool {
         let run = self.overdue_run(memory, rules, now, sent);
@@ -158,26 +163,27 @@ impl Flow {
             // how it was then.
             let forward = self.lost_forward(&answered, run.length, rules);
             for i in 0..run.length {
-                let lost = self.silence.unwrap_or(match forward {
+                let place = self.silence.unwrap_or(Place::known(match forward {
                     Some(forward) if i < forward => Lost::Forward,
                     Some(_) => Lost::Reverse,
                     None => Lost::Unknown,
-                });
-                self.give_up(memory, lost, sink);
+                }));
+                self.give_up(memory, place, located, sink);
             }
             return true;
         }
-        if let Some(lost) = silence {
-            self.silence = Some(lost);
+        if let Some(place) = silence {
+            self.silence = Some(place);
             for _ in 0..run.length {
-                self.give_up(memory, lost, sink);
+                self.give_up(memory, place, located, sink);
             }
             return true;
         }
         // Other flows of the path pass, this one does not, and no answer tells where it ends.
         let oldest = memory.slot(self.next);
         if now.saturating_sub(oldest.sent_at) >= rules.timeout {
-            self.give_up(memory, self.silence.unwrap_or(guess), sink);
+            let place = self.silence.unwrap_or(located.guess());
+            self.give_up(memory, place, located, sink);
             return true;
         }
         false
@@ -225,8 +231,15 @@ impl Flow {
         }
     }
 
-    fn give_up(&mut self, memory: &impl Memory, lost: Lost, sink: &mut impl FnMut(Nanos, Outcome)) {
-        let sequence = self.next;
+    fn give_up(
+        &mut self,
+        memory: &impl Memory,
+        place: Place,
+        located: &mut Located,
+        sink: &mut impl FnMut(Nanos, Outcome),
+    ) {
+        let (sequence, lost) = (self.next, place.lost);
+        located.lost(place);
         let sent_at = memory.slot(sequence).sent_at;
         self.given_up.push_back(GivenUp { sequence, sent_at, lost });
         self.next = sequence.wrapping_add(1);

@@ -8,6 +8,19 @@ use probe_ebpf::maps::{Slot, SlotState};
 use super::Memory;
 use crate::{random::Random, verdict::Nanos};
 
+/// A reply to a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The number of the probe.
+    pub sequence: u32,
+    /// When the probe left: what the reply echoes as its T1.
+    pub sent_at: Nanos,
+    /// The reflector's own number.
+    pub reflector_sequence: u32,
+    /// The round trip less the reflector's residence, in nanoseconds.
+    pub round_trip: u32,
+}
+
 /// The memory of one session.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -40,14 +53,9 @@ impl Kernel {
         sequence
     }
 
-    /// A reply to a probe that left at `sent_at` arrives. It counts if the probe's slot waits for it.
-    pub fn answer(
-        &self,
-        sequence: u32,
-        sent_at: Nanos,
-        reflector_sequence: u32,
-        now: Nanos,
-    ) -> bool {
+    /// A reply arrives. It counts if the slot of its probe waits for it.
+    pub fn answer(&self, answer: Answer, now: Nanos) -> bool {
+        let Answer { sequence, sent_at, reflector_sequence, round_trip } = answer;
         let mut slots = self.slots.borrow_mut();
         let mask = slots.len() - 1;
         let slot = &mut slots[sequence as usize & mask];
@@ -57,7 +65,7 @@ impl Kernel {
         if waits {
             slot.state = SlotState::Answered as u32;
             slot.reflector_sequence = reflector_sequence;
-            slot.round_trip = u32::try_from(now - sent_at).unwrap_or(u32::MAX);
+            slot.round_trip = round_trip;
             self.answered.set(self.answered.get() + 1);
             self.answered_at.set(now);
         }

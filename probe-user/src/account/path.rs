@@ -2,7 +2,11 @@
 
 use probe_ebpf::maps::Arrivals;
 
-use super::{Lost, Memory, Outcome, Rules, SILENT_PROBES, flow::Flow};
+use super::{
+    Lost, Memory, Outcome, Rules, SILENT_PROBES,
+    flow::Flow,
+    located::{Located, Place},
+};
 use crate::verdict::{Nanos, SECOND};
 
 /// The share of the peer's usual probes from which on they come as usual.
@@ -58,13 +62,9 @@ impl Path {
         let answered_at = memories.iter().map(Memory::answered_at).max().unwrap_or(0);
         self.visits.note(arrivals, answered_at);
         let silence = self.silence(memories, now);
-        let (rules, located) = (&self.rules, &mut self.located);
         for (index, (flow, memory)) in self.flows.iter_mut().zip(memories).enumerate() {
-            let guess = located.guess();
-            flow.judge(memory, rules, now, silence, guess, &mut |sent_at, outcome| {
-                located.note(outcome);
-                sink(index, sent_at, outcome);
-            });
+            let sink = &mut |sent_at, outcome| sink(index, sent_at, outcome);
+            flow.judge(memory, &self.rules, now, silence, &mut self.located, sink);
         }
     }
 
@@ -72,7 +72,7 @@ impl Path {
     ///
     /// It is silent when no flow has had an answer for as long as [`SILENT_PROBES`] probes and the
     /// time for an answer to the last of them take.
-    fn silence(&self, memories: &[impl Memory], now: Nanos) -> Option<Lost> {
+    fn silence(&self, memories: &[impl Memory], now: Nanos) -> Option<Place> {
         let flows = || self.flows.iter().zip(memories);
         let waiting_since = flows()
             .filter_map(|(flow, memory)| flow.waiting_since(memory, &self.rules, now))
@@ -90,66 +90,19 @@ impl Path {
 
     /// What silence means, by the peer's own probes since the last answer: if they come as usual, our probes do not get
     /// there; if few or none come, the way back is sick, and nothing can be said of the way there. `None` while that is open.
-    fn meaning(&self, now: Nanos) -> Option<Lost> {
+    fn meaning(&self, now: Nanos) -> Option<Place> {
         let guess = self.located.guess();
         let Some(Since { seen, expected }) = self.visits.since_answer(now) else {
             // Does not probe us, or too seldom to be missed already.
             return Some(guess);
         };
         if seen as f64 <= USUAL * expected as f64 {
-            Some(Lost::Silent)
-        } else if guess != Lost::Silent || expected >= CONVINCING {
-            Some(Lost::Forward)
+            Some(Place::known(Lost::Silent))
+        } else if guess.lost != Lost::Silent || expected >= CONVINCING {
+            Some(Place::known(Lost::Forward))
         } else {
             // The way back is known to lose; that a few of the peer's probes made it may be luck.
             None
-        }
-    }
-}
-
-/// Where the latest losses were whose direction is known: forward and reverse.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Located {
-    pub(super) forward: u32,
-    pub(super) reverse: u32,
-    /// Answers since the last of them.
-    pub(super) answers: u32,
-}
-
-impl Located {
-    /// How many are remembered.
-    const ENOUGH: u32 = 64;
-    /// After so many answers in a row they say nothing any more.
-    const FORGOTTEN: u32 = 256;
-
-    fn note(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Lost(Lost::Forward) => self.forward = self.forward.saturating_add(1),
-            Outcome::Lost(Lost::Reverse | Lost::Silent) => {
-                self.reverse = self.reverse.saturating_add(1);
-            }
-            Outcome::Answered { .. } => {
-                self.answers += 1;
-                if self.answers >= Self::FORGOTTEN {
-                    *self = Self::default();
-                }
-                return;
-            }
-            _ => return,
-        }
-        self.answers = 0;
-        if self.forward.saturating_add(self.reverse) > Self::ENOUGH {
-            (self.forward, self.reverse) = (self.forward / 2, self.reverse / 2);
-        }
-    }
-
-    /// Where a loss was of which nothing is known: as the others, if almost all of them agree. Otherwise heavy loss one
-    /// way would be blamed on both. That it was on the way back does not make it arrive there: of that it says nothing.
-    const fn guess(&self) -> Lost {
-        match (self.forward, self.reverse) {
-            (forward, reverse) if forward >= 4 && reverse <= forward / 8 => Lost::Forward,
-            (forward, reverse) if reverse >= 4 && forward <= reverse / 8 => Lost::Silent,
-            _ => Lost::Unknown,
         }
     }
 }

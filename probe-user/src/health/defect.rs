@@ -30,11 +30,13 @@ pub enum Defect {
     NoReflectorRestart = 1 << 10,
     /// A first look is enough: a path is healthy before anything was measured.
     BornHealthy = 1 << 11,
+    /// Round trips are less by whatever residence a reflector claims.
+    CredulousRoundTrip = 1 << 12,
 }
 
 impl Defect {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Validation,
         Self::Freshness,
         Self::Unclamped,
@@ -47,6 +49,7 @@ impl Defect {
         Self::HastyRecovery,
         Self::NoReflectorRestart,
         Self::BornHealthy,
+        Self::CredulousRoundTrip,
     ];
 }
 

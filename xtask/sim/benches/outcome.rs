@@ -4,7 +4,10 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use probe_ebpf::maps::Arrivals;
 use probe_user::{
-    account::{self, Outcome, Rules, model::Kernel},
+    account::{
+        self, Outcome, Rules,
+        model::{Answer, Kernel},
+    },
     config::{HealthConfig, ProbeConfig},
     health::{Path, defect::Defects},
     random::Random,
@@ -69,7 +72,13 @@ fn accounts_and_engine(criterion: &mut Criterion) {
                         for (kernel, number) in kernels.iter().zip(&mut numbers) {
                             let sequence = kernel.send(now);
                             if !random.chance(loss) {
-                                kernel.answer(sequence, now, *number, now + 20_000_000);
+                                let answer = Answer {
+                                    sequence,
+                                    sent_at: now,
+                                    reflector_sequence: *number,
+                                    round_trip: 20_000_000,
+                                };
+                                kernel.answer(answer, now + 20_000_000);
                                 *number += 1;
                             }
                         }

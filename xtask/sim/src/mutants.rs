@@ -34,6 +34,7 @@ pub fn all() -> Vec<Mutant> {
         one("one pass is recovery", Defect::HastyRecovery),
         one("a restarted reflector is refused", Defect::NoReflectorRestart),
         one("healthy before anything was measured", Defect::BornHealthy),
+        one("reflectors' clocks are believed", Defect::CredulousRoundTrip),
     ];
     mutants.map(|(name, defects)| Mutant { name, defects, seeds: 64 }).to_vec()
 }

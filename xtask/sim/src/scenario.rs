@@ -71,10 +71,12 @@ pub enum Kind {
     OneWay,
     /// Nothing is lost, but some answers come late.
     Late,
+    /// Nothing is lost, but all clocks of day step all the time.
+    Clocks,
 }
 
 /// So many seeds in a row have every kind of scenario.
-pub const KINDS: u64 = 8;
+pub const KINDS: u64 = 9;
 
 impl Kind {
     /// That of a seed.
@@ -84,7 +86,8 @@ impl Kind {
             0..=3 => Self::Chaos,
             4 | 5 => Self::Constant,
             6 => Self::OneWay,
-            _ => Self::Late,
+            7 => Self::Late,
+            _ => Self::Clocks,
         }
     }
 }
@@ -101,6 +104,7 @@ pub fn play(seed: u64, nodes: usize, defects: Defects) -> Outcome {
         Kind::Constant => run.constant(&mut random),
         Kind::OneWay => run.one_way(&mut random),
         Kind::Late => run.late(&mut random),
+        Kind::Clocks => run.clocks(),
     };
     run.finish(violation.err())
 }
@@ -134,7 +138,9 @@ pub fn recover(seed: u64, damped: bool) -> Outcome {
 fn setup(kind: Kind, nodes: usize, defects: Defects, random: &mut Random) -> Setup {
     // Slow probing lets hours pass quickly; fast probing is what the product does.
     let (interval, flows, tick) = match (kind, random.below(8)) {
-        (Kind::OneWay | Kind::Late, _) | (Kind::Chaos, 0..=2) | (Kind::Constant, 0) => (100, 4, 10),
+        (Kind::OneWay | Kind::Late | Kind::Clocks, _)
+        | (Kind::Chaos, 0..=2)
+        | (Kind::Constant, 0) => (100, 4, 10),
         (_, 3 | 4) => (1_000, 2, 100),
         (Kind::Constant, 1 | 2) | (Kind::Chaos, _) => (1_000, 1, 250),
         (Kind::Constant, _) => (5_000, 1, 1_000),

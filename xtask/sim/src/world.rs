@@ -16,9 +16,10 @@ use std::{
 
 use link::Link;
 use node::Node;
+use probe_ebpf::stamp;
 use probe_user::{
-    account::Rules,
-    health::{Settings, Transition, guarantee::Probing},
+    account::{Rules, model::Answer},
+    health::{Settings, Transition, defect::Defect, guarantee::Probing},
     random::Random,
     verdict::{Direction, Nanos, State},
 };
@@ -58,7 +59,7 @@ enum Event {
     /// A probe reaches the reflector.
     Request(Packet),
     /// A reply reaches the sender.
-    Reply(Packet, u32),
+    Reply(Packet, Reflected),
     /// A node looks at the outcomes.
     Tick { node: usize },
 }
@@ -75,6 +76,15 @@ struct Packet {
     sent_at: Nanos,
     /// The run of the sending agent: a restarted one knows nothing of what came before.
     run: u32,
+}
+
+/// What a reply has from its reflector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reflected {
+    /// The reflector's own number.
+    number: u32,
+    /// T3-T2 in nanoseconds, by its clock of day.
+    residence: i64,
 }
 
 /// A change of a verdict, and whose.
@@ -193,7 +203,7 @@ impl World {
                     self.send(from, to, flow);
                 }
                 Event::Request(packet) => self.reflect(packet),
-                Event::Reply(packet, number) => self.receive(packet, number),
+                Event::Reply(packet, reflected) => self.receive(packet, reflected),
                 Event::Tick { node } => self.tick(node),
             }
         }
@@ -214,7 +224,7 @@ impl World {
 
     fn send(&mut self, from: usize, to: usize, flow: usize) {
         let node = &mut self.nodes[from];
-        if node.sender_stalled_until > self.now {
+        if node.sender_stalled_until.max(node.interface_down_until) > self.now {
             return;
         }
         self.probes += 1;
@@ -233,21 +243,37 @@ impl World {
 
     fn reflect(&mut self, packet: Packet) {
         let reflector = &mut self.nodes[packet.to];
+        if reflector.interface_down_until > self.now {
+            return;
+        }
         let arrivals = &mut reflector.paths[packet.from].arrivals;
         arrivals.packets += 1;
         arrivals.last_at = self.now;
         let number = reflector.reflected[packet.from][packet.flow];
         reflector.reflected[packet.from][packet.flow] = number.wrapping_add(1);
-        self.carry((packet.to, packet.from), Event::Reply(packet, number));
+        let residence = reflector.residence(self.now, &mut self.random);
+        let reflected = Reflected { number, residence };
+        self.carry((packet.to, packet.from), Event::Reply(packet, reflected));
     }
 
-    fn receive(&mut self, packet: Packet, number: u32) {
+    fn receive(&mut self, packet: Packet, Reflected { number, residence }: Reflected) {
         let node = &mut self.nodes[packet.from];
-        if node.run != packet.run {
+        if node.run != packet.run || node.interface_down_until > self.now {
             return;
         }
-        let kernel = &node.paths[packet.to].kernels[packet.flow];
-        if !kernel.answer(packet.sequence, packet.sent_at, number, self.now) {
+        let elapsed = self.now - packet.sent_at;
+        let round_trip = if self.setup.settings.defects.has(Defect::CredulousRoundTrip) {
+            (elapsed as i64).wrapping_sub(residence) as u32
+        } else {
+            stamp::round_trip(elapsed, residence)
+        };
+        let answer = Answer {
+            sequence: packet.sequence,
+            sent_at: packet.sent_at,
+            reflector_sequence: number,
+            round_trip,
+        };
+        if !node.paths[packet.to].kernels[packet.flow].answer(answer, self.now) {
             self.count("replies that no slot waits for");
         }
     }

@@ -120,7 +120,8 @@ fn judge_by(
     silence: Option<Lost>,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    flow.judge(kernel, rules, now, silence, Lost::Unknown, &mut |_, outcome| {
+    let silence = silence.map(Place::known);
+    flow.judge(kernel, rules, now, silence, &mut Located::default(), &mut |_, outcome| {
         outcomes.push(outcome);
     });
     outcomes

@@ -10,7 +10,7 @@ use probe_ebpf::{
     frame::Address,
     maps::{Counter, Session, Slot, SlotState, Tuple},
     ntp::{self, Format},
-    stamp::{AUTHENTICATED_LENGTH, HMAC_AT, LENGTH, Mode, Reply},
+    stamp::{self, AUTHENTICATED_LENGTH, HMAC_AT, LENGTH, Mode, Reply},
 };
 
 use super::{Tables, Thread};
@@ -206,10 +206,9 @@ impl Ledger {
             SlotState::Lost => return Err(Counter::Late),
         }
 
-        let theirs = Format::of(reply.error_estimate);
-        let received_at = theirs.to_ntp(reply.receive_timestamp);
-        let residence = ntp::difference_nanos(theirs.to_ntp(reply.timestamp), received_at);
-        let round_trip = round_trip(arrival.at.saturating_sub(held.sent_at), residence);
+        let elapsed = arrival.at.saturating_sub(held.sent_at);
+        let round_trip = stamp::round_trip(elapsed, reply.residence());
+        let received_at = Format::of(reply.error_estimate).to_ntp(reply.receive_timestamp);
         let ours = Format::of(self.memory.config.read(0).error_estimate);
         let forward_delay = ntp::difference_nanos(received_at, ours.to_ntp(held.timestamp));
         let slots = &mut self.memory.slots;
@@ -244,13 +243,6 @@ impl Ledger {
         sessions.write_field(index, offset_of!(Session, answered_at), now);
         sessions.increment(index, offset_of!(Session, answered));
     }
-}
-
-/// The round trip less the reflector's residence, in nanoseconds. A reflector whose clock steps between T2
-/// and T3 may claim any residence: never does it take more than there is, nor add to it.
-fn round_trip(elapsed: Nanos, residence: i64) -> u32 {
-    let residence = u64::try_from(residence).ok().filter(|residence| *residence <= elapsed);
-    (elapsed - residence.unwrap_or(0)).min(u64::from(u32::MAX)) as u32
 }
 
 /// The SSID where this mode has it; `None` where the packet is shorter.

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    account::model::{Answer, Kernel},
     health::guarantee::{Probing, recovery_bound},
     random::Random,
     report::Revision,
@@ -121,13 +122,19 @@ fn invariant_7_what_passes_here_is_healthy_whatever_others_say() {
         },
         4,
     );
-    let kernel: Vec<_> = (0..4).map(|_| crate::account::model::Kernel::new(32)).collect();
+    let kernel: Vec<_> = (0..4).map(|_| Kernel::new(32)).collect();
     for probe in 0..4_000_u64 {
         world.now += STEP - 11 * MILLISECOND;
         let flow = (probe % 4) as usize;
         let sequence = (probe / 4) as u32;
         kernel[flow].send(world.now);
-        kernel[flow].answer(sequence, world.now, sequence, world.now + 10 * MILLISECOND);
+        let answer = Answer {
+            sequence,
+            sent_at: world.now,
+            reflector_sequence: sequence,
+            round_trip: 10 * MILLISECOND as u32,
+        };
+        kernel[flow].answer(answer, world.now + 10 * MILLISECOND);
         let arrivals = Arrivals { packets: random.bits() >> 40, last_at: random.bits() >> 20 };
         world.now += 11 * MILLISECOND;
         let now = world.now;

@@ -6,7 +6,11 @@ use std::{
 };
 
 use probe_user::{
-    account::{self, Rules, model::Kernel, rtt},
+    account::{
+        self, Rules,
+        model::{Answer, Kernel},
+        rtt,
+    },
     config::{HealthConfig, ProbeConfig},
     health::{self, defect::Defects},
     verdict::SECOND,
@@ -71,7 +75,13 @@ pub(super) fn print_memory() -> bool {
         for kernel in &kernels {
             let sequence = kernel.send(now);
             if !round.is_multiple_of(10) {
-                kernel.answer(sequence, now, sequence, now + 1_000_000);
+                let answer = Answer {
+                    sequence,
+                    sent_at: now,
+                    reflector_sequence: sequence,
+                    round_trip: 1_000_000,
+                };
+                kernel.answer(answer, now + 1_000_000);
             }
         }
         for path in &mut paths {

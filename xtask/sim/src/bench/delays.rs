@@ -49,7 +49,7 @@ pub(super) fn table(contestants: &[Contestant], burst: Option<f64>, runs: usize)
     let width = contestants.len();
     let cells = parallel(LOSSES.len() * width, |index| {
         let ratio = LOSSES[index / width];
-        let loss = burst.map_or(Loss::Independent(ratio), |length| Loss::Bursts { ratio, length });
+        let loss = burst.map_or(Loss::Independent(ratio), |length| Loss::bursts(ratio, length));
         cell(&contestants[index % width], loss, runs, index as u64)
     });
     cells.chunks(width).map(<[Cell]>::to_vec).collect()

@@ -9,7 +9,7 @@ use super::{Run, Violation};
 use crate::loss::{Loss, Lossy};
 
 /// How many kinds of faults [`Run::inject`] knows.
-const FAULTS: u64 = 13;
+const FAULTS: u64 = 16;
 
 impl Run {
     /// Invariants 1, 2, 5, 8, 11, 17: whatever has happened, and whatever is remembered of it.
@@ -65,8 +65,24 @@ impl Run {
             }
             1 => {
                 let length = 1.0 + 50.0 * random.unit();
-                link.lossy = Lossy::new(Loss::Bursts { ratio: random.unit(), length });
+                link.lossy = Lossy::new(Loss::bursts(random.unit(), length));
                 "bursts of loss"
+            }
+            13 => {
+                let length = 1.0 + 500.0 * random.unit();
+                let loses = [0.1 * random.unit(), random.unit()];
+                link.lossy = Lossy::new(Loss::Bursts { bad: random.unit(), length, loses });
+                "good and bad times"
+            }
+            14 => {
+                let node = &mut self.world.nodes[from];
+                node.interface_down_until = until;
+                node.forget_reflected();
+                "interfaces that were reset"
+            }
+            15 => {
+                self.world.nodes[from].clock_steps_until = until;
+                "clocks that stepped"
             }
             2 => {
                 link.black_until = until;
@@ -102,11 +118,7 @@ impl Run {
                 "duplicates"
             }
             9 => {
-                self.world.nodes[from]
-                    .reflected
-                    .iter_mut()
-                    .flatten()
-                    .for_each(|number| *number = 0);
+                self.world.nodes[from].forget_reflected();
                 "reflectors that forgot their numbers"
             }
             10 => {

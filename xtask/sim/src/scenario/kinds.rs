@@ -76,6 +76,22 @@ impl Run {
         self.calm()
     }
 
+    /// Invariant 11: no clock of day makes or unmakes a verdict.
+    pub(super) fn clocks(&mut self) -> Result<(), Violation> {
+        self.settle()?;
+        for node in &mut self.world.nodes {
+            node.clock_steps_until = Nanos::MAX;
+        }
+        self.world.count("scenarios of clocks that step");
+        self.changes.clear();
+        self.pass(600 * SECOND)?;
+        if !self.changes.is_empty() {
+            let what = format!("clocks have stepped, and verdicts changed: {:?}", self.changes);
+            return self.violated(11, what);
+        }
+        self.calm()
+    }
+
     /// Answers that come late are no loss.
     pub(super) fn late(&mut self, random: &mut Random) -> Result<(), Violation> {
         self.settle()?;

@@ -8,7 +8,7 @@ use probe_user::{
 };
 
 use super::{Outcome, Violation};
-use crate::world::{Setup, World};
+use crate::world::{Setup, World, node::Node};
 
 /// A run, and what is watched.
 pub(super) struct Run {
@@ -116,10 +116,7 @@ impl Run {
         for link in self.world.links.iter_mut().flatten() {
             link.heal();
         }
-        for node in &mut self.world.nodes {
-            node.sender_stalled_until = 0;
-            node.judge_stalled_until = 0;
-        }
+        self.world.nodes.iter_mut().for_each(Node::heal);
         let longest = self.world.links.iter().flatten().map(|link| link.delay).max().unwrap_or(0);
         // What is still on its way is not calm yet: late answers, and a round trip.
         self.pass(SECOND)?;

@@ -10,6 +10,9 @@ use probe_user::{
 
 use super::Setup;
 
+/// What a reflector takes for a probe in fact, in nanoseconds.
+const RESIDENCE: i64 = 2_000;
+
 /// An agent, and what its kernel remembers.
 pub struct Node {
     /// By peer; that to itself is not used.
@@ -22,6 +25,10 @@ pub struct Node {
     pub sender_stalled_until: Nanos,
     /// Nothing is judged until then.
     pub judge_stalled_until: Nanos,
+    /// The interface is down until then: nothing passes the programs, in either direction.
+    pub interface_down_until: Nanos,
+    /// The clock of day steps all the time until then.
+    pub clock_steps_until: Nanos,
     /// How often the agent was started again.
     pub run: u32,
     /// When it was started.
@@ -60,6 +67,8 @@ impl Node {
             isolation: Isolation::default(),
             sender_stalled_until: 0,
             judge_stalled_until: 0,
+            interface_down_until: 0,
+            clock_steps_until: 0,
             run: 0,
             started_at: now,
             scrambled_at: None,
@@ -82,6 +91,29 @@ impl Node {
         for (peer, path) in self.paths.iter_mut().enumerate() {
             path.health.tick(now, isolated, settings, &mut |transition| sink(peer, transition));
         }
+    }
+
+    /// The reflector begins to count anew.
+    pub fn forget_reflected(&mut self) {
+        self.reflected.iter_mut().flatten().for_each(|number| *number = 0);
+    }
+
+    /// Takes every fault away but what is remembered of it.
+    pub const fn heal(&mut self) {
+        self.sender_stalled_until = 0;
+        self.judge_stalled_until = 0;
+        self.interface_down_until = 0;
+        self.clock_steps_until = 0;
+    }
+
+    /// The residence T3-T2 of a probe in nanoseconds, by the clock of day: what it takes, and the step in between.
+    pub fn residence(&self, now: Nanos, random: &mut Random) -> i64 {
+        let step = if now < self.clock_steps_until && random.chance(0.5) {
+            (random.bits() as i64) >> random.below(64)
+        } else {
+            0
+        };
+        step.saturating_add(RESIDENCE)
     }
 
     /// Puts everything that the node remembers into an arbitrary state.
