@@ -2,9 +2,9 @@
 
 use super::{
     Lost,
-    flow::{Anchor, Flow, GivenUp},
+    flow::{Anchor, Flow, GivenUp, Silence},
     located::{Located, Place},
-    path::{Path, Visits},
+    path::{Mark, Path, Visits},
     rtt::Estimator,
 };
 use crate::{random::Random, verdict::Nanos};
@@ -18,7 +18,7 @@ impl Path {
         self.located = Located {
             forward: random.bits() as u32 >> random.below(32),
             reverse: random.bits() as u32 >> random.below(32),
-            answers: random.below(256) as u32,
+            age: random.bits() as u32 >> random.below(32),
         };
         self.visits = Visits {
             packets: random.bits() >> random.below(64),
@@ -26,6 +26,7 @@ impl Path {
             since: (random.bits() >> random.below(64), random.below(now)),
             answered_at: random.below(now),
             packets_then: random.bits() >> random.below(64),
+            marks: [mark(random, now), mark(random, now)],
             gap: random.chance(0.7).then(|| random.bits() >> (10 + random.below(54))),
         };
     }
@@ -38,8 +39,10 @@ impl Flow {
             sequence: random.bits() as u32,
             reflector_sequence: random.bits() as u32,
         });
-        self.silence =
-            random.chance(0.3).then(|| Place { lost: lost(random), guessed: random.chance(0.5) });
+        self.silence = random.chance(0.3).then(|| Silence {
+            place: Place { lost: lost(random), guessed: random.chance(0.5) },
+            seen_at: random.below(now),
+        });
         self.given_up = (0..random.below(20))
             .map(|_| GivenUp {
                 sequence: random.bits() as u32,
@@ -53,6 +56,10 @@ impl Flow {
             variation: random.bits() >> (20 + random.below(44)),
         };
     }
+}
+
+fn mark(random: &mut Random, now: Nanos) -> Mark {
+    Mark { packets: random.bits() >> random.below(64), at: random.below(now) }
 }
 
 fn lost(random: &mut Random) -> Lost {

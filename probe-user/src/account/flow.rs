@@ -19,7 +19,7 @@ pub struct Flow {
     /// The last answered probe before it.
     pub(super) anchor: Option<Anchor>,
     /// What silence has meant for the probes since the anchor, if it has come to that.
-    pub(super) silence: Option<Place>,
+    pub(super) silence: Option<Silence>,
     /// Probes that were given up and may still be answered, oldest first.
     pub(super) given_up: VecDeque<GivenUp>,
     /// `Memory::answered` when `given_up` was last gone through.
@@ -40,6 +40,15 @@ pub(super) struct GivenUp {
     pub(super) sequence: u32,
     pub(super) sent_at: Nanos,
     pub(super) lost: Lost,
+}
+
+/// A silence of the path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Silence {
+    /// Where its probes were lost.
+    pub(super) place: Place,
+    /// When it was last seen to last.
+    pub(super) seen_at: Nanos,
 }
 
 /// Probes in a row that were not answered in time.
@@ -94,7 +103,7 @@ impl Flow {
             if slot.sequence != self.next {
                 self.skip();
             } else if self.is_answered(&slot, rules) {
-                located.answered();
+                located.grow_older();
                 self.answered(&slot, sink);
             } else if !self.give_up_run(memory, rules, now, sent, (silence, &mut *located), sink) {
                 break;
@@ -159,21 +168,20 @@ impl Flow {
             return false;
         }
         if let Some(answered) = run.answered {
-            // The last probes of a silence are like the others: what the numbers tell of them now is
-            // how it was then.
             let forward = self.lost_forward(&answered, run.length, rules);
             for i in 0..run.length {
-                let place = self.silence.unwrap_or(Place::known(match forward {
+                let told = match forward {
                     Some(forward) if i < forward => Lost::Forward,
                     Some(_) => Lost::Reverse,
                     None => Lost::Unknown,
-                }));
+                };
+                let place = self.place_of_next(memory, rules).unwrap_or(Place::known(told));
                 self.give_up(memory, place, located, sink);
             }
             return true;
         }
         if let Some(place) = silence {
-            self.silence = Some(place);
+            self.silence = Some(Silence { place, seen_at: now });
             for _ in 0..run.length {
                 self.give_up(memory, place, located, sink);
             }
@@ -182,11 +190,20 @@ impl Flow {
         // Other flows of the path pass, this one does not, and no answer tells where it ends.
         let oldest = memory.slot(self.next);
         if now.saturating_sub(oldest.sent_at) >= rules.timeout {
-            let place = self.silence.unwrap_or(located.guess());
+            let place = self.place_of_next(memory, rules).unwrap_or(located.guess());
             self.give_up(memory, place, located, sink);
             return true;
         }
         false
+    }
+
+    /// Where the next probe was lost, if it belongs to a silence. The last probes of one are like the others: what the
+    /// numbers tell of them afterwards is how it was then.
+    fn place_of_next(&self, memory: &impl Memory, rules: &Rules) -> Option<Place> {
+        let silence = self.silence?;
+        // While it lasts, it is seen again within the timeout.
+        let belongs = memory.slot(self.next).sent_at <= silence.seen_at + rules.timeout;
+        belongs.then_some(silence.place)
     }
 
     /// The unanswered probes from `next` on whose time is up. Where one of them still has time, there

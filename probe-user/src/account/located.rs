@@ -24,33 +24,34 @@ impl Place {
 pub struct Located {
     pub(super) forward: u32,
     pub(super) reverse: u32,
-    /// Answers since the last of them.
-    pub(super) answers: u32,
+    /// Answers and guesses since the last of them.
+    pub(super) age: u32,
 }
 
 impl Located {
     /// How many are remembered.
     const ENOUGH: u32 = 64;
-    /// After so many answers they say nothing any more.
+    /// After so many answers and guesses they say nothing any more.
     const FORGOTTEN: u32 = 256;
 
-    /// A probe was answered.
-    pub(super) const fn answered(&mut self) {
-        self.answers = self.answers.saturating_add(1);
-        if self.answers >= Self::FORGOTTEN {
-            *self = Self { forward: 0, reverse: 0, answers: 0 };
+    /// A probe was answered, or its loss guessed at, which tells nothing of where losses are.
+    pub(super) const fn grow_older(&mut self) {
+        self.age = self.age.saturating_add(1);
+        if self.age >= Self::FORGOTTEN {
+            *self = Self { forward: 0, reverse: 0, age: 0 };
         }
     }
 
     /// A probe was lost there.
     pub(super) const fn lost(&mut self, place: Place) {
         let count = match place {
-            Place { guessed: true, .. } | Place { lost: Lost::Unknown, .. } => return,
+            Place { guessed: true, .. } => return self.grow_older(),
+            Place { lost: Lost::Unknown, .. } => return,
             Place { lost: Lost::Forward, .. } => &mut self.forward,
             Place { lost: Lost::Reverse | Lost::Silent, .. } => &mut self.reverse,
         };
         *count = count.saturating_add(1);
-        self.answers = 0;
+        self.age = 0;
         if self.forward.saturating_add(self.reverse) > Self::ENOUGH {
             (self.forward, self.reverse) = (self.forward / 2, self.reverse / 2);
         }
@@ -98,17 +99,12 @@ mod tests {
     #[test]
     fn a_guess_does_not_confirm_itself() {
         let mut located = located(0, 4);
-        for _ in 0..1_000 {
+        for age in 0..Located::FORGOTTEN {
             let guess = located.guess();
+            assert_eq!(guess.lost, Lost::Silent, "after {age} guesses");
             located.lost(guess);
         }
-        assert_eq!((located.forward, located.reverse), (0, 4));
-        // And what is guessed does not keep alive what is known either.
-        for _ in 0..Located::FORGOTTEN {
-            let guess = located.guess();
-            located.lost(guess);
-            located.answered();
-        }
+        // With nothing but guesses, what they rest on grows old.
         assert_eq!(located.guess().lost, Lost::Unknown);
     }
 

@@ -60,7 +60,7 @@ impl Path {
         sink: &mut impl FnMut(usize, Nanos, Outcome),
     ) {
         let answered_at = memories.iter().map(Memory::answered_at).max().unwrap_or(0);
-        self.visits.note(arrivals, answered_at);
+        self.visits.note(arrivals, answered_at, now);
         let silence = self.silence(memories, now);
         for (index, (flow, memory)) in self.flows.iter_mut().zip(memories).enumerate() {
             let sink = &mut |sent_at, outcome| sink(index, sent_at, outcome);
@@ -71,7 +71,7 @@ impl Path {
     /// What the path's silence means for its probes; `None` while it is not silent.
     ///
     /// It is silent when no flow has had an answer for as long as [`SILENT_PROBES`] probes and the
-    /// time for an answer to the last of them take.
+    /// time for an answer to the last of them take, but not for longer than it takes to give the first one up.
     fn silence(&self, memories: &[impl Memory], now: Nanos) -> Option<Place> {
         let flows = || self.flows.iter().zip(memories);
         let waiting_since = flows()
@@ -80,7 +80,7 @@ impl Path {
         let answered_at = memories.iter().map(Memory::answered_at).max()?;
         let deadline = self.flows.iter().map(|flow| flow.deadline(&self.rules)).max()?;
         let rounds = u64::from(SILENT_PROBES).div_ceil(self.flows.len().max(1) as u64);
-        let patience = rounds * self.rules.interval + deadline;
+        let patience = (rounds * self.rules.interval + deadline).min(self.rules.timeout);
         let began = waiting_since.max(answered_at);
         if now.saturating_sub(began) < patience {
             return None;
@@ -88,11 +88,12 @@ impl Path {
         self.meaning(now)
     }
 
-    /// What silence means, by the peer's own probes since the last answer: if they come as usual, our probes do not get
-    /// there; if few or none come, the way back is sick, and nothing can be said of the way there. `None` while that is open.
+    /// What silence means, by the latest of the peer's own probes since the last answer: if they come as usual, our probes
+    /// do not get there; if few or none come, the way back is sick, and nothing can be said of the way there. `None` while
+    /// that is open.
     fn meaning(&self, now: Nanos) -> Option<Place> {
         let guess = self.located.guess();
-        let Some(Since { seen, expected }) = self.visits.since_answer(now) else {
+        let Some(Latest { seen, expected }) = self.visits.latest(now) else {
             // Does not probe us, or too seldom to be missed already.
             return Some(guess);
         };
@@ -119,6 +120,16 @@ pub(super) struct Visits {
     /// When the last answer to one of our probes came, and how many visits there had been.
     pub(super) answered_at: Nanos,
     pub(super) packets_then: u64,
+    /// The last answer, or two moments since then: how many visits there had been. What counts is what has come since the
+    /// older one, so that hours of silence do not outvote the last seconds.
+    pub(super) marks: [Mark; 2],
+}
+
+/// How many visits there had been at a time.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    pub(super) packets: u64,
+    pub(super) at: Nanos,
 }
 
 impl Visits {
@@ -127,7 +138,7 @@ impl Visits {
     /// The pace is measured over so many.
     const WINDOW: u64 = 32;
 
-    fn note(&mut self, arrivals: Arrivals, answered_at: Nanos) {
+    fn note(&mut self, arrivals: Arrivals, answered_at: Nanos, now: Nanos) {
         if arrivals.packets < self.packets {
             // A counter that goes back is that of another run.
             *self = Self::default();
@@ -151,22 +162,29 @@ impl Visits {
         }
         if answered_at != self.answered_at {
             (self.answered_at, self.packets_then) = (answered_at, self.packets);
+            self.marks = [Mark { packets: self.packets, at: answered_at }; 2];
+        }
+        let newer = self.marks[1];
+        if self.gap.is_some_and(|gap| now.saturating_sub(newer.at) / gap.max(1) >= CONVINCING) {
+            self.marks = [newer, Mark { packets: self.packets, at: now }];
         }
     }
 
-    /// The visits since the last answer; `None` where too few were to be expected to tell, or where they had stopped before.
-    fn since_answer(&self, now: Nanos) -> Option<Since> {
-        let gap = self.gap?.max(1);
-        let expected = now.saturating_sub(self.answered_at) / gap;
-        let seen = self.packets.saturating_sub(self.packets_then);
+    /// The latest visits, all of them since the last answer; `None` where too few were to be expected to tell, or where they
+    /// had stopped before that answer.
+    fn latest(&self, now: Nanos) -> Option<Latest> {
+        let (gap, since) = (self.gap?.max(1), self.marks[0]);
+        let expected = now.saturating_sub(since.at) / gap;
+        let seen = self.packets.saturating_sub(since.packets);
         let long = gap.saturating_mul(64).max(30 * SECOND);
-        let had_stopped = seen == 0 && self.last_at.saturating_add(long) < self.answered_at;
-        (expected >= Self::ENOUGH && !had_stopped).then_some(Since { seen, expected })
+        let had_stopped = self.packets == self.packets_then
+            && self.last_at.saturating_add(long) < self.answered_at;
+        (expected >= Self::ENOUGH && !had_stopped).then_some(Latest { seen, expected })
     }
 }
 
-/// The peer's probes since the last answer.
-struct Since {
+/// The peer's latest probes.
+struct Latest {
     seen: u64,
     /// As many as there would have been at the usual pace.
     expected: u64,

@@ -32,14 +32,13 @@ impl Path {
             track.bank = bank(random);
             track.ages = std::array::from_fn(|_| number(random));
             track.recovery = recovery(random);
-            track.damping.doublings = random.bits() as u8;
-            track.damping.recovered_at = time(random);
-            track.damping.doubtful = random.chance(0.5);
+            track.damping = damping(random);
             track.evidence.latest = u128::from(random.bits()) << 64 | u128::from(random.bits());
             track.evidence.known = random.below(129) as u8;
             track.evidence.since_onset =
                 random.chance(0.5).then(|| (number(random), number(random)));
             track.evidence.until_loss = (number(random), number(random));
+            track.lapsed_at = time(random);
             track.hushed_until = random.bits() >> random.below(64);
             track.blip_at = time(random);
             track.alarmed = random.chance(0.5);
@@ -56,18 +55,30 @@ impl Path {
             flow.bank = bank(random);
             flow.recovery = recovery(random);
             flow.losses_in_a_row = number(random);
+            flow.unheard = number(random);
+            flow.aside = time(random).zip(time(random));
             flow.sick = random.chance(0.5);
         }
         self.latency.usual = number(random);
         self.latency.learnt = random.bits() as u8;
         self.latency.bank = bank(random);
         self.latency.recovery = recovery(random);
+        self.latency.damping = damping(random);
         self.latency.slow_since = time(random);
+        self.latency.quiet_until = random.bits() >> random.below(64);
     }
 }
 
 fn bank(random: &mut Random) -> Bank {
     Bank { statistics: std::array::from_fn(|_| (number(random) >> 2) as i32) }
+}
+
+fn damping(random: &mut Random) -> Damping {
+    Damping {
+        doublings: random.bits() as u8,
+        recovered_at: time(random),
+        doubtful: random.chance(0.5),
+    }
 }
 
 fn recovery(random: &mut Random) -> Recovery {

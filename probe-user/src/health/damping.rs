@@ -57,6 +57,20 @@ impl Damping {
         };
     }
 
+    /// Forgets everything an hour after it became good again. A recovery in the future never was.
+    pub fn forget(&mut self, now: Nanos) {
+        if self.recovered_at.is_some_and(|at| at > now || now - at >= MEMORY) {
+            *self = Self::default();
+        }
+    }
+
+    /// It is good again, though it was not bad just before: nothing was known of it.
+    pub fn resume(&mut self, now: Nanos) {
+        if self.doublings > 0 {
+            self.recovered_at.get_or_insert(now);
+        }
+    }
+
     /// It is good again, after an outage that was unmistakable or not.
     pub const fn recover(&mut self, now: Nanos, unmistakable: bool) {
         self.recovered_at = Some(now);

@@ -4,9 +4,13 @@
 //! flow therefore has tests of its own. What a sick flow loses is its own loss and not the path's.
 
 use super::{Settings, cusum::Bank, recovery::Recovery};
+use crate::verdict::Nanos;
 
 /// After so many losses in a row, while other flows pass, a flow's losses are its own.
 const SUSPECT: u32 = 3;
+
+/// After so many probes in a row of which nothing can be said, a flow has no say in whether its path is well.
+const UNHEARD: u32 = 3;
 
 /// What the probes of one direction of a flow say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,6 +18,10 @@ pub struct Flow {
     pub(super) bank: Bank,
     pub(super) recovery: Recovery,
     pub(super) losses_in_a_row: u32,
+    /// Probes in a row of which nothing can be said.
+    pub(super) unheard: u32,
+    /// When the first and the last were sent of those losses that were the flow's own and not the path's.
+    pub(super) aside: Option<(Nanos, Nanos)>,
     /// The alarm was raised, and recovery has not come.
     pub(super) sick: bool,
 }
@@ -23,7 +31,7 @@ impl Flow {
     /// for so long.
     #[inline]
     pub fn pass(&mut self, doublings: u8, held: bool, settings: &Settings) {
-        self.losses_in_a_row = 0;
+        (self.losses_in_a_row, self.unheard) = (0, 0);
         self.bank.pass();
         let enough = settings.recovery_per_flow << doublings;
         self.recovery.pass(enough);
@@ -36,6 +44,7 @@ impl Flow {
     /// A probe was lost. Returns whether this has raised the alarm.
     pub fn lose(&mut self, settings: &Settings) -> bool {
         self.losses_in_a_row = self.losses_in_a_row.saturating_add(1);
+        self.unheard = 0;
         self.recovery.lose(settings.penalty);
         self.bank.lose(&settings.flow);
         let raised = !self.sick && self.bank.alarm(&settings.flow).is_some();
@@ -44,6 +53,23 @@ impl Flow {
             self.recovery.restart();
         }
         raised
+    }
+
+    /// Nothing can be said of a probe.
+    pub const fn unheard(&mut self) {
+        self.unheard = self.unheard.saturating_add(1);
+    }
+
+    /// The loss of a probe that was sent then was not counted for the path.
+    pub fn put_aside(&mut self, sent_at: Nanos, settings: &Settings) {
+        let goes_on = |(_, last): &(Nanos, Nanos)| last.abs_diff(sent_at) <= settings.expiry;
+        let first = self.aside.filter(goes_on).map_or(sent_at, |(first, _)| first);
+        self.aside = Some((first, sent_at));
+    }
+
+    /// Whether the loss of a probe that was sent then was not counted for the path.
+    pub fn is_aside(&self, sent_at: Nanos) -> bool {
+        self.aside.is_some_and(|(first, last)| first <= sent_at && sent_at <= last)
     }
 
     /// The last loss was none.
@@ -71,6 +97,21 @@ impl Flow {
     #[must_use]
     pub const fn is_dead(&self) -> bool {
         self.losses_in_a_row >= SUSPECT
+    }
+
+    /// Whether it has a say in whether the path is well: not if it is sick, nor if nothing is heard of it.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        !self.sick && self.unheard < UNHEARD
+    }
+
+    /// Whether its latest probe passed, and it is not sick, or has passed for so long that only its path holds it back.
+    #[must_use]
+    pub const fn is_passing(&self, settings: &Settings) -> bool {
+        self.losses_in_a_row == 0
+            && self.unheard == 0
+            && self.recovery.row > 0
+            && (!self.sick || self.passes(settings))
     }
 
     /// Whether it has passed for long enough for the path to be healthy.

@@ -2,9 +2,15 @@
 //!
 //! What is usual is a slow median, which stands still while the path is not healthy. A change that stays for half as
 //! long as the damping's cap is taken for the new usual: a route that is longer for good must not be called
-//! degraded for ever.
+//! degraded for ever. Nor may one that comes and goes make the verdict follow it: relapses are damped, and after a new
+//! usual length nothing is called slow for an hour.
 
-use super::{Settings, cusum::Bank, recovery::Recovery};
+use super::{
+    Settings,
+    cusum::Bank,
+    damping::{Damping, MEMORY},
+    recovery::Recovery,
+};
 use crate::verdict::{MILLISECOND, Nanos};
 
 /// Nobody calls a round trip slow for less than this above its usual length.
@@ -22,8 +28,11 @@ pub struct Latency {
     pub(super) learnt: u8,
     pub(super) bank: Bank,
     pub(super) recovery: Recovery,
+    pub(super) damping: Damping,
     /// Since when they are slow.
     pub(super) slow_since: Option<Nanos>,
+    /// Until then, none is called slow.
+    pub(super) quiet_until: Nanos,
 }
 
 impl Latency {
@@ -40,11 +49,12 @@ impl Latency {
         if f64::from(round_trip) > limit {
             self.slow(now, settings);
         } else {
-            self.quick(settings);
+            self.quick(now, settings);
         }
         if self.slow_since.is_some_and(|since| is_usual_by_now(since, now, settings)) {
             (self.slow_since, self.bank) = (None, Bank::default());
             (self.usual, self.learnt) = (round_trip, 1);
+            self.quiet_until = now + MEMORY;
         } else if healthy && self.slow_since.is_none() {
             self.learn(round_trip);
         }
@@ -53,17 +63,28 @@ impl Latency {
     fn slow(&mut self, now: Nanos, settings: &Settings) {
         self.bank.lose(&settings.latency);
         self.recovery.lose(settings.penalty);
-        if self.slow_since.is_none() && self.bank.alarm(&settings.latency).is_some() {
+        self.quiet_until = self.quiet_until.min(now + MEMORY);
+        let is_quiet = now < self.quiet_until || self.slow_since.is_some();
+        if !is_quiet && self.bank.alarm(&settings.latency).is_some() {
             self.slow_since = Some(now);
+            self.damping.forget(now);
+            self.damping.relapse(now, settings);
+            self.recovery.restart();
         }
     }
 
-    fn quick(&mut self, settings: &Settings) {
+    fn quick(&mut self, now: Nanos, settings: &Settings) {
         self.bank.pass();
-        self.recovery.pass(settings.recovery);
-        if self.slow_since.is_some() && self.recovery.missing(settings.recovery) == 0 {
+        self.recovery.pass(self.damping.enough(settings.recovery, settings));
+        if self.slow_since.is_some() && self.missing(settings) == 0 {
             (self.slow_since, self.bank) = (None, Bank::default());
+            self.damping.recover(now, false);
         }
+    }
+
+    /// How many quick round trips are missing to its end.
+    pub fn missing(&self, settings: &Settings) -> u32 {
+        self.recovery.missing(self.damping.enough(settings.recovery, settings))
     }
 
     /// A step towards the median: up where it is longer, down where it is shorter.

@@ -32,6 +32,35 @@ pub(super) struct Reported {
     transitions: Transitions,
 }
 
+impl Reported {
+    /// Reports what the direction is now. Returns the verdicts before and after, if that has changed them.
+    fn change(
+        &mut self,
+        (state, cause): (State, Cause),
+        isolated: bool,
+        recovered: bool,
+        now: Nanos,
+    ) -> Option<(State, State)> {
+        let (from, because) = (self.state, self.cause);
+        if state == from {
+            // Why a node that is cut off has called something unhealthy is said once: connected again, it blames nobody.
+            if state != State::Unhealthy || because != Cause::Isolated {
+                self.cause = cause;
+            }
+            return None;
+        }
+        let turns_bad = state == State::Unhealthy;
+        (self.state, self.since) = (state, now);
+        self.cause = if turns_bad && isolated { Cause::Isolated } else { cause };
+        self.transitions.count(state);
+        if state == State::Healthy && because == Cause::FlowLoss && !recovered {
+            // What flows lose is never unmistakable for the path.
+            self.track.damping.recover(now, false);
+        }
+        Some((from, state))
+    }
+}
+
 impl Path {
     /// A path of which nothing is known yet.
     #[must_use]
@@ -65,10 +94,8 @@ impl Path {
         settings: &Settings,
     ) {
         if let Outcome::Answered { round_trip } = outcome {
-            for (reported, flow) in self.directions.iter_mut().zip(&mut self.flows[flow]) {
-                reported.track.pass(now, settings);
-                let track = &reported.track;
-                flow.pass(track.damping.doublings(settings), track.is_held(settings), settings);
+            for direction in Direction::ALL {
+                self.pass(flow, direction, now, settings);
             }
             let healthy = self.directions.iter().all(|reported| reported.track.fit);
             self.latency.add(round_trip, healthy, now, settings);
@@ -88,53 +115,75 @@ impl Path {
     ) {
         for direction in Direction::ALL {
             let index = direction as usize;
-            let reported = &mut self.directions[index];
-            let doublings = reported.track.damping.doublings(settings);
             match says(outcome, direction, settings) {
-                Says::Passed => {
-                    reported.track.pass(now, settings);
-                    let held = reported.track.is_held(settings);
-                    self.flows[flow][index].pass(doublings, held, settings);
+                Says::Passed => self.pass(flow, direction, now, settings),
+                Says::Lost => self.lose(flow, direction, sent_at, now, settings),
+                Says::Alive => {
+                    self.directions[index].track.alive(now);
+                    self.flows[flow][index].unheard();
                 }
-                Says::Lost => {
-                    let others_pass = self.others_pass(flow, index);
-                    let reported = &mut self.directions[index];
-                    let of_flow = &mut self.flows[flow][index];
-                    // What a flow loses that loses more than others is its own, and not to be averaged into the path's loss.
-                    let (own, dead) = (of_flow.is_suspect(), of_flow.is_dead());
-                    let sick = of_flow.lose(settings);
-                    let raised = match others_pass {
-                        true if dead => {
-                            reported.track.alive(now);
-                            false
-                        }
-                        true if own => {
-                            reported.track.lose_aside(now, settings);
-                            false
-                        }
-                        _ => reported.track.lose(sent_at, now, settings),
-                    };
-                    let was_good = matches!(reported.state, State::Healthy | State::Degraded);
-                    if (raised || sick) && was_good {
-                        reported.track.damping.relapse(now, settings);
+                Says::Nothing => {
+                    self.flows[flow][index].unheard();
+                    if !self.others_pass(flow, index, settings) {
+                        self.directions[index].track.silence();
                     }
                 }
-                Says::Alive => reported.track.alive(now),
-                Says::Nothing => reported.track.silence(),
                 Says::NotLost => {
-                    reported.track.take_back(settings);
-                    self.flows[flow][index].take_back(doublings, settings);
+                    let track = &mut self.directions[index].track;
+                    let of_flow = &mut self.flows[flow][index];
+                    track.take_back(sent_at, of_flow.is_aside(sent_at), settings);
+                    of_flow.take_back(track.damping.doublings(settings), settings);
                 }
             }
         }
     }
 
+    /// A probe of a flow passed in a direction.
+    #[inline]
+    fn pass(&mut self, flow: usize, direction: Direction, now: Nanos, settings: &Settings) {
+        let track = &mut self.directions[direction as usize].track;
+        track.pass(now, settings);
+        let (doublings, held) = (track.damping.doublings(settings), track.is_held(settings));
+        self.flows[flow][direction as usize].pass(doublings, held, settings);
+    }
+
+    /// A probe of a flow was lost in a direction. What a flow loses that loses more than others is its own, and not to be
+    /// averaged into the path's loss.
+    fn lose(
+        &mut self,
+        flow: usize,
+        direction: Direction,
+        sent_at: Nanos,
+        now: Nanos,
+        settings: &Settings,
+    ) {
+        let index = direction as usize;
+        let others_pass = self.others_pass(flow, index, settings);
+        let reported = &mut self.directions[index];
+        let of_flow = &mut self.flows[flow][index];
+        let (is_own, is_dead) = (others_pass && of_flow.is_suspect(), of_flow.is_dead());
+        let has_become_sick = of_flow.lose(settings);
+        let has_alarmed = if is_own {
+            of_flow.put_aside(sent_at, settings);
+            if is_dead {
+                reported.track.alive(now);
+            } else {
+                reported.track.lose_aside(now, settings);
+            }
+            false
+        } else {
+            reported.track.lose(sent_at, now, settings)
+        };
+        let was_good = matches!(reported.state, State::Healthy | State::Degraded);
+        if (has_alarmed || has_become_sick) && was_good {
+            reported.track.damping.relapse(now, settings);
+        }
+    }
+
     /// Whether any flow but this one passes. One flow alone is the path.
-    fn others_pass(&self, flow: usize, direction: usize) -> bool {
-        self.flows.iter().enumerate().any(|(index, other)| {
-            let other = &other[direction];
-            index != flow && other.losses_in_a_row == 0 && !other.sick
-        })
+    fn others_pass(&self, flow: usize, direction: usize, settings: &Settings) -> bool {
+        let mut others = self.flows.iter().enumerate().filter(|(index, _)| *index != flow);
+        others.any(|(_, other)| other[direction].is_passing(settings))
     }
 
     /// Decides, and tells what has changed. To be called after outcomes were taken in, and now and then without any:
@@ -149,70 +198,50 @@ impl Path {
         sink: &mut impl FnMut(Transition),
     ) {
         for direction in Direction::ALL {
-            let index = direction as usize;
-            let passing = self.flows_pass(index, settings);
-            let track = &mut self.directions[index].track;
-            let recovered = track.judge(now, settings, passing);
-            if recovered {
-                for flow in &mut self.flows {
-                    flow[index].recover(settings);
-                }
+            let recovered = self.judge(direction as usize, now, settings);
+            let assessed = self.assess(direction as usize, settings);
+            let reported = &mut self.directions[direction as usize];
+            if let Some((from, to)) = reported.change(assessed, isolated, recovered, now) {
+                sink(Transition { at: now, direction, from, to, cause: reported.cause });
             }
-            let track = &self.directions[index].track;
-            let track_state = track.state();
-            if track_state.0 == State::Unknown {
-                self.forget_flows(index);
-            }
-            let (state, cause) = match self.assess(index, track_state, settings) {
-                (State::Unhealthy, _) if isolated => (State::Unhealthy, Cause::Isolated),
-                other => other,
-            };
-            let reported = &mut self.directions[index];
-            // Why a verdict stands is said once: a node that finds itself connected again does not turn to blaming.
-            if state != reported.state || reported.cause != Cause::Isolated || cause != Cause::Loss
-            {
-                reported.cause = cause;
-            }
-            if state == reported.state {
-                continue;
-            }
-            sink(Transition { at: now, direction, from: reported.state, to: state, cause });
-            let of_flows =
-                matches!(reported.state, State::Degraded | State::Unhealthy) && !recovered;
-            if state == State::Healthy && of_flows {
-                // What flows lose is never unmistakable for the path.
-                reported.track.damping.recover(now, false);
-            }
-            reported.state = state;
-            reported.since = now;
-            reported.transitions.count(state);
         }
+    }
+
+    /// Lets the track of a direction decide, and its flows with it. Returns whether it has come from an alarm.
+    fn judge(&mut self, index: usize, now: Nanos, settings: &Settings) -> bool {
+        let passing = self.flows_pass(index, settings);
+        let track = &mut self.directions[index].track;
+        let recovered = track.judge(now, settings, passing);
+        if recovered {
+            for flow in &mut self.flows {
+                flow[index].recover(settings);
+            }
+        }
+        if track.state().0 == State::Unknown {
+            self.forget_flows(index);
+        }
+        recovered
     }
 
     /// What a direction is, all in all.
-    fn assess(&self, index: usize, track: (State, Cause), settings: &Settings) -> (State, Cause) {
-        match track {
-            (State::Healthy, cause) => {
-                // The tests of a path with one flow are those of the flow.
-                let flows = if self.flows.len() > 1 { &self.flows[..] } else { &[] };
-                let sick = flows.iter().filter(|flow| flow[index].sick).count();
-                let whole = self.directions[index].state == State::Healthy
-                    && self.directions[index].track.bank.is_near_alarm(&settings.path);
-                match sick {
-                    // Where the whole path seems to fail, no flow is singled out.
-                    _ if whole => (State::Healthy, cause),
-                    0 if self.latency.is_slow() => (State::Degraded, Cause::Latency),
-                    0 => (State::Healthy, cause),
-                    _ if 2 * sick >= self.flows.len() => (State::Unhealthy, Cause::FlowLoss),
-                    _ => (State::Degraded, Cause::FlowLoss),
-                }
-            }
-            other => other,
+    fn assess(&self, index: usize, settings: &Settings) -> (State, Cause) {
+        let Reported { track, state, .. } = &self.directions[index];
+        let (State::Healthy, cause) = track.state() else { return track.state() };
+        // The tests of a path with one flow are those of the flow.
+        let flows = if self.flows.len() > 1 { &self.flows[..] } else { &[] };
+        let sick = flows.iter().filter(|flow| flow[index].sick).count();
+        let seems_to_fail = *state == State::Healthy && track.bank.is_near_alarm(&settings.path);
+        match sick {
+            // Where the whole path seems to fail, no flow is singled out.
+            _ if seems_to_fail => (State::Healthy, cause),
+            0 if self.latency.is_slow() => (State::Degraded, Cause::Latency),
+            0 => (State::Healthy, cause),
+            _ if 2 * sick >= flows.len() => (State::Unhealthy, Cause::FlowLoss),
+            _ => (State::Degraded, Cause::FlowLoss),
         }
     }
 
-    /// Whether the flows by themselves allow recovery: all that are not sick pass, and together as many probes in a row as
-    /// it takes.
+    /// Whether the flows by themselves allow recovery: all that count pass, and together as many probes in a row as it takes.
     fn flows_pass(&self, index: usize, settings: &Settings) -> bool {
         if settings.defects.has(Defect::HastyRecovery) {
             return true;
@@ -221,14 +250,14 @@ impl Path {
         for flow in &self.flows {
             let flow = &flow[index];
             if !flow.passes(settings) {
-                if !flow.sick {
+                if flow.counts() {
                     return false;
                 }
                 all = false;
             }
             clean = clean.saturating_add(flow.recovery.row.min(4 * settings.recovery));
         }
-        // That some flows are fine while others are sick must be plain: under heavy loss it looks like that now and then.
+        // That some flows are fine while others are not must be plain: under heavy loss it looks like that now and then.
         clean >= if all { settings.recovery } else { 4 * settings.recovery }
     }
 
@@ -283,7 +312,7 @@ impl Path {
         };
         let of_flows = self.flows.iter().map(of_flow).max().unwrap_or(0);
         let slow = self.latency.is_slow();
-        let of_latency = if slow { self.latency.recovery.missing(settings.recovery) } else { 0 };
+        let of_latency = if slow { self.latency.missing(settings) } else { 0 };
         let probes = of_track.max(of_flows).max(of_latency).max(1);
         Some(Needs { clean_probes: probes, seconds: settings.time_of(probes) as f64 / 1e9 })
     }

@@ -13,8 +13,8 @@ use crate::verdict::{Cause, Nanos, SECOND, State};
 /// Probes in a row of which nothing can be said, after which nothing can be said of the direction.
 const SILENCES: u32 = 5;
 
-/// What went from unhealthy to unknown does not go back for so long, unless it was healthy in between. Where almost all is
-/// lost, evidence comes and goes, and the verdict would with it.
+/// What went from unhealthy to unknown twice within so long does not go back for as long, unless it was healthy in between.
+/// Where almost all is lost, evidence comes and goes, and the verdict would with it.
 const HUSH: Nanos = 3_600 * SECOND;
 
 /// What the probes of one direction say.
@@ -35,6 +35,8 @@ pub struct Track {
     pub(super) silences: u32,
     pub(super) evidence_at: Option<Nanos>,
     pub(super) unknown_because: Unknown,
+    /// When the evidence of an alarm was last gone.
+    pub(super) lapsed_at: Option<Nanos>,
     /// Until then, it takes a recovery to make more than unknown of it.
     pub(super) hushed_until: Nanos,
 }
@@ -103,7 +105,7 @@ impl Track {
     /// A probe was lost that belongs to a flow's own loss: no evidence for the alarm, but none for recovery either.
     pub fn lose_aside(&mut self, now: Nanos, settings: &Settings) {
         self.recovery.lose(settings.penalty);
-        self.alive(now);
+        self.evidence_at = Some(now);
     }
 
     fn is_same_blip(&self, sent_at: Nanos, settings: &Settings) -> bool {
@@ -115,9 +117,11 @@ impl Track {
         settings.defects.has(Defect::Freshness) && self.alarmed && self.evidence_at.is_none()
     }
 
-    /// There is a sign of life, though no probe of ours.
+    /// There is a sign of life, though no probe of ours: no evidence for an alarm.
     pub const fn alive(&mut self, now: Nanos) {
-        self.evidence_at = Some(now);
+        if !self.alarmed {
+            self.evidence_at = Some(now);
+        }
     }
 
     /// Nothing can be said of a probe.
@@ -126,14 +130,19 @@ impl Track {
         self.silences = self.silences.saturating_add(1);
     }
 
-    /// The last loss was none.
-    pub fn take_back(&mut self, settings: &Settings) {
+    /// The loss of a probe that was sent then was none. Where it was not counted, there is less to take back.
+    pub fn take_back(&mut self, sent_at: Nanos, was_aside: bool, settings: &Settings) {
         if settings.defects.has(Defect::NeverTakenBack) {
             return;
         }
-        self.bank.take_back(&settings.path);
         self.recovery.take_back(self.enough(settings));
+        if was_aside {
+            return;
+        }
         self.evidence.take_back();
+        if self.blip_at == Some(sent_at) || !self.is_same_blip(sent_at, settings) {
+            self.bank.take_back(&settings.path);
+        }
     }
 
     /// So many clean probes make it healthy.
@@ -157,6 +166,7 @@ impl Track {
     /// alarm.
     pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
         self.hushed_until = self.hushed_until.min(now + HUSH);
+        self.damping.forget(now);
         if self.silences >= SILENCES && !self.alarmed {
             self.forget(Unknown::Silence);
         } else if self.is_expired(now, settings) {
@@ -165,7 +175,9 @@ impl Track {
                 return false;
             }
             if self.alarmed {
-                self.hushed_until = now + HUSH;
+                let again = self.lapsed_at.is_some_and(|at| now.saturating_sub(at) < HUSH);
+                self.hushed_until = if again { now + HUSH } else { 0 };
+                self.lapsed_at = Some(now);
             }
             match self.unknown_because {
                 _ if self.silences > 0 => self.forget(Unknown::Silence),
@@ -187,8 +199,11 @@ impl Track {
                 let was_alarmed = self.alarmed;
                 if was_alarmed {
                     self.damping.recover(now, self.evidence.is_unmistakable());
+                } else {
+                    self.damping.resume(now);
                 }
                 (self.fit, self.alarmed) = (true, false);
+                (self.lapsed_at, self.hushed_until) = (None, 0);
                 (self.bank, self.ages) = Default::default();
                 self.evidence.restart();
                 return was_alarmed;

@@ -230,12 +230,12 @@ impl World {
         self.probes += 1;
         let sequence = node.paths[to].kernels[flow].send(self.now);
         let packet = Packet { from, to, flow, sequence, sent_at: self.now, run: node.run };
-        self.carry((from, to), Event::Request(packet));
+        self.carry((from, to), flow, Event::Request(packet));
     }
 
-    /// Puts a packet on a link: it arrives once, never, or twice.
-    fn carry(&mut self, (from, to): (usize, usize), event: Event) {
-        let arrivals = self.links[from][to].carry(self.now, &mut self.random);
+    /// Puts a packet of a flow on a link: it arrives once, never, or twice.
+    fn carry(&mut self, (from, to): (usize, usize), flow: usize, event: Event) {
+        let arrivals = self.links[from][to].carry(flow, self.now, &mut self.random);
         for at in arrivals.into_iter().flatten() {
             self.push(at, event);
         }
@@ -253,7 +253,7 @@ impl World {
         reflector.reflected[packet.from][packet.flow] = number.wrapping_add(1);
         let residence = reflector.residence(self.now, &mut self.random);
         let reflected = Reflected { number, residence };
-        self.carry((packet.to, packet.from), Event::Reply(packet, reflected));
+        self.carry((packet.to, packet.from), packet.flow, Event::Reply(packet, reflected));
     }
 
     fn receive(&mut self, packet: Packet, Reflected { number, residence }: Reflected) {

@@ -19,6 +19,10 @@ pub struct Link {
     pub duplicates: f64,
     /// Nothing arrives until then.
     pub black_until: Nanos,
+    /// Flows of which nothing arrives, as bits: those that the fabric sends over a dead link.
+    pub dead_flows: u64,
+    /// Flows that take a longer way, as bits, and how much longer.
+    pub slow_flows: (u64, Nanos),
 }
 
 impl Link {
@@ -32,6 +36,8 @@ impl Link {
             late: (0.0, 0),
             duplicates: 0.0,
             black_until: 0,
+            dead_flows: 0,
+            slow_flows: (0, 0),
         }
     }
 
@@ -40,13 +46,15 @@ impl Link {
         *self = Self::good(self.delay);
     }
 
-    /// When a packet arrives that is sent now: once, not at all, or twice.
-    pub fn carry(&mut self, now: Nanos, random: &mut Random) -> [Option<Nanos>; 2] {
-        if self.black_until > now || self.lossy.loses(random) {
+    /// When a packet of a flow arrives that is sent now: once, not at all, or twice.
+    pub fn carry(&mut self, flow: usize, now: Nanos, random: &mut Random) -> [Option<Nanos>; 2] {
+        let is_in = |flows: u64| flows & (1 << flow) != 0;
+        if self.black_until > now || self.lossy.loses(random) || is_in(self.dead_flows) {
             return [None, None];
         }
         let late = if self.late.0 > 0.0 && random.chance(self.late.0) { self.late.1 } else { 0 };
-        let at = now + self.delay + random.below(self.jitter + 1) + late;
+        let slow = if is_in(self.slow_flows.0) { self.slow_flows.1 } else { 0 };
+        let at = now + self.delay + random.below(self.jitter + 1) + late + slow;
         let twice = self.duplicates > 0.0 && random.chance(self.duplicates);
         [Some(at), twice.then(|| at + random.below(50_000_000))]
     }
