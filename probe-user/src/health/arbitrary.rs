@@ -1,7 +1,8 @@
 //! Arbitrary states, for tests and the simulator: recovery is bounded from all of them.
 
 use super::{
-    Path, cusum::Bank, damping::Damping, latency::Latency, recovery::Recovery, track::Unknown,
+    Path, cusum::Bank, damping::Damping, latency::Latency, node::Node, recovery::Recovery,
+    track::Unknown,
 };
 use crate::{
     random::Random,
@@ -83,6 +84,13 @@ fn damping(random: &mut Random) -> Damping {
 
 fn recovery(random: &mut Random) -> Recovery {
     Recovery { clean: number(random), row: number(random), taken: (number(random), number(random)) }
+}
+
+impl Node {
+    /// The same of what a node thinks of itself.
+    pub fn scramble(&mut self, random: &mut Random) {
+        self.isolation.since = time(random);
+    }
 }
 
 /// A number of any size, small ones as often as great ones.

@@ -3,7 +3,7 @@
 //! A fabric spreads flows over its links, so one sick link takes some flows along and leaves the others alone. Each
 //! flow therefore has tests of its own. What a sick flow loses is its own loss and not the path's.
 
-use super::{Settings, cusum::Bank, recovery::Recovery};
+use super::{Settings, cusum::Bank, observation::AGE, recovery::Recovery};
 use crate::verdict::Nanos;
 
 /// After so many losses in a row, while other flows pass, a flow's losses are its own.
@@ -69,7 +69,9 @@ impl Flow {
 
     /// Whether the loss of a probe that was sent then was not counted for the path.
     pub fn is_aside(&self, sent_at: Nanos) -> bool {
-        self.aside.is_some_and(|(first, last)| first <= sent_at && sent_at <= last)
+        self.aside.is_some_and(|(first, last)| {
+            first <= sent_at.saturating_add(AGE) && sent_at <= last.saturating_add(AGE)
+        })
     }
 
     /// The last loss was none.

@@ -12,7 +12,7 @@ pub const INSTANT: Nanos = 2 * SECOND;
 /// What a node thinks of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Isolation {
-    since: Option<Nanos>,
+    pub(super) since: Option<Nanos>,
     /// By region; kept for its memory.
     votes: Vec<Vote>,
 }

@@ -35,7 +35,7 @@ pub enum News<'m, M> {
 /// What a node thinks of itself.
 #[derive(Clone, Debug, Default)]
 pub struct Node {
-    isolation: Isolation,
+    pub(super) isolation: Isolation,
 }
 
 impl Node {

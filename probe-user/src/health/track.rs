@@ -6,6 +6,7 @@ use super::{
     damping::Damping,
     defect::Defect,
     evidence::Evidence,
+    observation::AGE,
     recovery::Recovery,
 };
 use crate::verdict::{Cause, Nanos, SECOND, State};
@@ -140,7 +141,9 @@ impl Track {
             return;
         }
         self.evidence.take_back();
-        if self.blip_at == Some(sent_at) || !self.is_same_blip(sent_at, settings) {
+        // Times are as coarse as they are recorded.
+        let began_the_blip = self.blip_at.is_some_and(|at| at.abs_diff(sent_at) <= AGE);
+        if began_the_blip || !self.is_same_blip(sent_at, settings) {
             self.bank.take_back(&settings.path);
         }
     }

@@ -289,7 +289,7 @@ impl World {
         node.tick(self.now, &self.setup, &mut |peer, transition| {
             changes.push(Change { node: index, peer, transition });
         });
-        let isolated = self.nodes[index].isolation.since().is_some();
+        let isolated = self.nodes[index].judge.isolated_since().is_some();
         for at in before..self.changes.len() {
             let to = self.changes[at].transition.to;
             self.count(match to {

@@ -3,7 +3,11 @@
 use probe_ebpf::maps::Arrivals;
 use probe_user::{
     account::{self, model::Kernel},
-    health::{self, Transition, isolation::Isolation},
+    health::{
+        self, Transition,
+        node::{Member, News},
+        observation::{Observation, moment},
+    },
     random::Random,
     verdict::Nanos,
 };
@@ -19,8 +23,8 @@ pub struct Node {
     pub paths: Vec<Path>,
     /// How many probes were reflected, by peer and flow.
     pub reflected: Vec<Vec<u32>>,
-    /// What the node thinks of itself.
-    pub isolation: Isolation,
+    /// What the node thinks of itself, and the loop that judges all paths.
+    pub judge: health::node::Node,
     /// Nothing is sent until then.
     pub sender_stalled_until: Nanos,
     /// Nothing is judged until then.
@@ -39,6 +43,8 @@ pub struct Node {
 
 /// The path to a peer.
 pub struct Path {
+    /// The peer; each node is a region of its own.
+    pub peer: usize,
     /// What the kernel remembers of each flow.
     pub kernels: Vec<Kernel>,
     /// The peer's own probes.
@@ -49,22 +55,37 @@ pub struct Path {
     pub health: health::Path,
 }
 
+impl Member for Path {
+    fn region(&self) -> usize {
+        self.peer
+    }
+
+    fn path(&self) -> Option<&health::Path> {
+        Some(&self.health)
+    }
+
+    fn path_mut(&mut self) -> Option<&mut health::Path> {
+        Some(&mut self.health)
+    }
+}
+
 impl Node {
     /// An agent that has just started.
     #[must_use]
     pub fn new(setup: &Setup, now: Nanos) -> Self {
         let flows = usize::from(setup.probing.flows);
         let rules = setup.rules();
-        let path = || Path {
+        let path = |peer| Path {
+            peer,
             kernels: (0..flows).map(|_| Kernel::new(rules.slots)).collect(),
             arrivals: Arrivals::default(),
             account: account::path::Path::new(rules, flows),
             health: health::Path::new(flows, now),
         };
         Self {
-            paths: (0..setup.nodes).map(|_| path()).collect(),
+            paths: (0..setup.nodes).map(path).collect(),
             reflected: vec![vec![0; flows]; setup.nodes],
-            isolation: Isolation::default(),
+            judge: health::node::Node::default(),
             sender_stalled_until: 0,
             judge_stalled_until: 0,
             interface_down_until: 0,
@@ -75,22 +96,20 @@ impl Node {
         }
     }
 
-    /// What the judge does, hundred times a second.
+    /// What the agent does hundred times a second.
     pub fn tick(&mut self, now: Nanos, setup: &Setup, sink: &mut impl FnMut(usize, Transition)) {
-        let settings = &setup.settings;
+        let (settings, moment) = (&setup.settings, moment(now));
         for path in &mut self.paths {
             let health = &mut path.health;
             path.account.judge(&path.kernels, path.arrivals, now, &mut |flow, sent_at, outcome| {
-                health.observe(flow, sent_at, outcome, now, settings);
+                Observation::new(flow, sent_at, outcome, moment).feed(health, moment, settings);
             });
         }
-        // Each node is a region of its own.
-        let paths = self.paths.iter().enumerate().map(|(peer, path)| (peer, &path.health));
-        self.isolation.look(paths, now, settings);
-        let isolated = self.isolation.since().is_some();
-        for (peer, path) in self.paths.iter_mut().enumerate() {
-            path.health.tick(now, isolated, settings, &mut |transition| sink(peer, transition));
-        }
+        self.judge.tick(&mut self.paths, moment, settings, &mut |news| {
+            if let News::Verdict { member, transition, .. } = news {
+                sink(member.peer, transition);
+            }
+        });
     }
 
     /// The reflector begins to count anew.
@@ -119,6 +138,7 @@ impl Node {
     /// Puts everything that the node remembers into an arbitrary state.
     pub fn scramble(&mut self, random: &mut Random, now: Nanos) {
         self.scrambled_at = Some(now);
+        self.judge.scramble(random);
         for path in &mut self.paths {
             path.health.scramble(random);
             path.account.scramble(random, now);
