@@ -48,7 +48,7 @@ impl Damping {
         let Some(recovered_at) = self.recovered_at.take() else { return };
         let endless = settings.defects.has(Defect::EndlessDamping);
         let cap = if endless { 20 } else { settings.damping };
-        self.doublings = if now.saturating_sub(recovered_at) >= MEMORY {
+        self.doublings = if now.saturating_sub(recovered_at) >= memory(settings) {
             0
         } else if self.doubtful && !endless {
             cap
@@ -58,8 +58,8 @@ impl Damping {
     }
 
     /// Forgets everything an hour after it became good again. A recovery in the future never was.
-    pub fn forget(&mut self, now: Nanos) {
-        if self.recovered_at.is_some_and(|at| at > now || now - at >= MEMORY) {
+    pub fn forget(&mut self, now: Nanos, settings: &Settings) {
+        if self.recovered_at.is_some_and(|at| at > now || now - at >= memory(settings)) {
             *self = Self::default();
         }
     }
@@ -76,4 +76,8 @@ impl Damping {
         self.recovered_at = Some(now);
         self.doubtful = !unmistakable;
     }
+}
+
+const fn memory(settings: &Settings) -> Nanos {
+    if settings.defects.has(Defect::LongMemory) { Nanos::MAX } else { MEMORY }
 }

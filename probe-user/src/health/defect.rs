@@ -3,7 +3,7 @@
 
 /// One defect. The first two are those of the incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u16)]
+#[repr(u32)]
 pub enum Defect {
     /// Probe validation: after a gap of more than 16 probes every answer is refused, for its number is out of
     /// the window.
@@ -32,30 +32,29 @@ pub enum Defect {
     BornHealthy = 1 << 11,
     /// Round trips are less by whatever residence a reflector claims.
     CredulousRoundTrip = 1 << 12,
-}
-
-impl Defect {
-    /// All of them.
-    pub const ALL: [Self; 13] = [
-        Self::Validation,
-        Self::Freshness,
-        Self::Unclamped,
-        Self::EndlessDamping,
-        Self::NoDamping,
-        Self::NoExpiry,
-        Self::StaleIsUnhealthy,
-        Self::NoDirection,
-        Self::NeverTakenBack,
-        Self::HastyRecovery,
-        Self::NoReflectorRestart,
-        Self::BornHealthy,
-        Self::CredulousRoundTrip,
-    ];
+    /// Relapses are never forgotten.
+    LongMemory = 1 << 13,
+    /// The alarm of a path makes it degraded only.
+    MildAlarm = 1 << 14,
+    /// What is lost on the way back counts as passed there.
+    BlindReverse = 1 << 15,
+    /// Nine of ten losses are not looked at.
+    Overlooking = 1 << 16,
+    /// The tests of single flows raise no alarm.
+    NoFlowTests = 1 << 17,
+    /// One sick flow makes the path unhealthy.
+    HarshFlows = 1 << 18,
+    /// The test for round trips raises no alarm.
+    NoLatency = 1 << 19,
+    /// The node never holds itself for cut off.
+    NeverIsolated = 1 << 20,
+    /// The node always does.
+    AlwaysIsolated = 1 << 21,
 }
 
 /// A set of defects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Defects(#[cfg(feature = "simulation")] u16);
+pub struct Defects(#[cfg(feature = "simulation")] u32);
 
 impl Defects {
     /// What the product has.
@@ -69,7 +68,7 @@ impl Defects {
     #[cfg(feature = "simulation")]
     #[must_use]
     pub const fn with(self, defect: Defect) -> Self {
-        Self(self.0 | defect as u16)
+        Self(self.0 | defect as u32)
     }
 
     /// Whether it is there.
@@ -77,7 +76,7 @@ impl Defects {
     #[must_use]
     pub const fn has(self, defect: Defect) -> bool {
         #[cfg(feature = "simulation")]
-        return self.0 & defect as u16 != 0;
+        return self.0 & defect as u32 != 0;
         #[cfg(not(feature = "simulation"))]
         {
             let _ = defect;

@@ -3,7 +3,7 @@
 //! A fabric spreads flows over its links, so one sick link takes some flows along and leaves the others alone. Each
 //! flow therefore has tests of its own. What a sick flow loses is its own loss and not the path's.
 
-use super::{Settings, cusum::Bank, observation::AGE, recovery::Recovery};
+use super::{Settings, cusum::Bank, defect::Defect, observation::AGE, recovery::Recovery};
 use crate::verdict::Nanos;
 
 /// After so many losses in a row, while other flows pass, a flow's losses are its own.
@@ -47,7 +47,9 @@ impl Flow {
         self.unheard = 0;
         self.recovery.lose(settings.penalty);
         self.bank.lose(&settings.flow);
-        let raised = !self.sick && self.bank.alarm(&settings.flow).is_some();
+        let raised = !self.sick
+            && self.bank.alarm(&settings.flow).is_some()
+            && !settings.defects.has(Defect::NoFlowTests);
         if raised {
             self.sick = true;
             self.recovery.restart();

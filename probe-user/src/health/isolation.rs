@@ -3,7 +3,7 @@
 //! Peers fail one by one. When more than half of them seem to fail in the same instant, what they have in common is to
 //! blame, and that is this node. It is said of a node before it is said of any peer: half an alarm is enough here.
 
-use super::{Path, Settings};
+use super::{Path, Settings, defect::Defect};
 use crate::verdict::{Nanos, SECOND, State};
 
 /// What counts as the same instant.
@@ -75,15 +75,22 @@ impl Isolation {
             }
             votes[region].add(path, now, settings);
         }
-        let changed = self.update(votes.iter().copied(), now);
+        let before = self.since.is_some();
+        self.update(votes.iter().copied(), now);
         self.votes = votes;
-        changed
+        if settings.defects.has(Defect::NeverIsolated) {
+            self.since = None;
+        }
+        if settings.defects.has(Defect::AlwaysIsolated) {
+            self.since = Some(now);
+        }
+        before != self.since.is_some()
     }
 
-    /// Takes in what the regions say now, and returns whether that has changed anything.
+    /// Takes in what the regions say now.
     ///
     /// A single region says nothing: whether it is the one that is cut off or this node, nobody can tell from here.
-    pub fn update(&mut self, regions: impl Iterator<Item = Vote>, now: Nanos) -> bool {
+    pub fn update(&mut self, regions: impl Iterator<Item = Vote>, now: Nanos) {
         let (mut known, mut down, mut lately_healthy, mut failing) = (0, 0, 0, 0);
         for region in regions.filter(|region| region.known > 0) {
             known += 1;
@@ -91,7 +98,6 @@ impl Isolation {
             lately_healthy += u32::from(region.was_lately_healthy());
             failing += u32::from(region.was_lately_healthy() && region.is_failing());
         }
-        let before = self.since.is_some();
         let begins = lately_healthy >= 2 && 2 * failing > lately_healthy;
         let lasts = known >= 2 && 2 * down > known;
         self.since = match self.since {
@@ -99,7 +105,6 @@ impl Isolation {
             Some(since) if begins || lasts => Some(since.min(now)),
             _ => None,
         };
-        before != self.since.is_some()
     }
 
     /// Since when the node has held itself for cut off.

@@ -9,6 +9,7 @@ use super::{
     Settings,
     cusum::Bank,
     damping::{Damping, MEMORY},
+    defect::Defect,
     recovery::Recovery,
 };
 use crate::verdict::{MILLISECOND, Nanos};
@@ -64,10 +65,12 @@ impl Latency {
         self.bank.lose(&settings.latency);
         self.recovery.lose(settings.penalty);
         self.quiet_until = self.quiet_until.min(now + MEMORY);
-        let is_quiet = now < self.quiet_until || self.slow_since.is_some();
+        let is_quiet = now < self.quiet_until
+            || self.slow_since.is_some()
+            || settings.defects.has(Defect::NoLatency);
         if !is_quiet && self.bank.alarm(&settings.latency).is_some() {
             self.slow_since = Some(now);
-            self.damping.forget(now);
+            self.damping.forget(now, settings);
             self.damping.relapse(now, settings);
             self.recovery.restart();
         }

@@ -5,6 +5,7 @@ use super::{
     defect::Defect,
     flow::Flow,
     latency::Latency,
+    observation::AGE,
     says::{Says, says},
     track::Track,
 };
@@ -158,6 +159,9 @@ impl Path {
         settings: &Settings,
     ) {
         let index = direction as usize;
+        if settings.defects.has(Defect::Overlooking) && !sent_at.is_multiple_of(10 * AGE) {
+            return self.directions[index].track.alive(now);
+        }
         let others_pass = self.others_pass(flow, index, settings);
         let reported = &mut self.directions[index];
         let of_flow = &mut self.flows[flow][index];
@@ -226,7 +230,14 @@ impl Path {
     /// What a direction is, all in all.
     fn assess(&self, index: usize, settings: &Settings) -> (State, Cause) {
         let Reported { track, state, .. } = &self.directions[index];
-        let (State::Healthy, cause) = track.state() else { return track.state() };
+        let (State::Healthy, cause) = track.state() else {
+            return match track.state() {
+                (State::Unhealthy, cause) if settings.defects.has(Defect::MildAlarm) => {
+                    (State::Degraded, cause)
+                }
+                other => other,
+            };
+        };
         // The tests of a path with one flow are those of the flow.
         let flows = if self.flows.len() > 1 { &self.flows[..] } else { &[] };
         let sick = flows.iter().filter(|flow| flow[index].sick).count();
@@ -236,7 +247,9 @@ impl Path {
             _ if seems_to_fail => (State::Healthy, cause),
             0 if self.latency.is_slow() => (State::Degraded, Cause::Latency),
             0 => (State::Healthy, cause),
-            _ if 2 * sick >= flows.len() => (State::Unhealthy, Cause::FlowLoss),
+            _ if 2 * sick >= flows.len() || settings.defects.has(Defect::HarshFlows) => {
+                (State::Unhealthy, Cause::FlowLoss)
+            }
             _ => (State::Degraded, Cause::FlowLoss),
         }
     }

@@ -25,6 +25,7 @@ pub(super) const fn says(outcome: Outcome, direction: Direction, settings: &Sett
     use Direction::{Forward, Reverse};
     match (outcome, direction) {
         (Outcome::Lost(_), _) if settings.defects.has(Defect::NoDirection) => Says::Lost,
+        (Outcome::Lost(_), Reverse) if settings.defects.has(Defect::BlindReverse) => Says::Passed,
         (Outcome::Answered { .. }, _) | (Outcome::Lost(Lost::Reverse), Forward) => Says::Passed,
         (Outcome::Lost(Lost::Forward), Forward)
         | (Outcome::Lost(Lost::Reverse | Lost::Silent), Reverse)

@@ -169,7 +169,7 @@ impl Track {
     /// alarm.
     pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
         self.hushed_until = self.hushed_until.min(now + HUSH);
-        self.damping.forget(now);
+        self.damping.forget(now, settings);
         if self.silences >= SILENCES && !self.alarmed {
             self.forget(Unknown::Silence);
         } else if self.is_expired(now, settings) {

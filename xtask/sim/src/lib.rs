@@ -3,9 +3,11 @@
 //! - [`loss`]: independent and bursty loss.
 //! - [`world`]: nodes, links, faults; the bounds are counted once all is calm.
 //! - [`scenario`]: what happens to a world, and what must hold of it.
+//! - [`coverage`]: what must have been reached.
 //! - [`mutants`]: engines with a defect, which the simulator has to find.
 //! - [`detectors`]: what others use in place of the engine.
 
+pub mod coverage;
 pub mod detectors;
 pub mod loss;
 pub mod mutants;

@@ -1,18 +1,14 @@
-//! `sim run`: many seeds, with a progress bar, and the negative controls.
+//! `sim run`: many seeds, with a progress bar, arbitrary states, and the negative controls.
+//!
+//! - [`pool`]: plays seeds on all cores, and adds up what they show.
 
-use std::{
-    collections::BTreeMap,
-    io::{IsTerminal as _, Write as _},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    thread,
-};
+mod pool;
 
-use probe_user::health::defect::Defects;
+use std::collections::BTreeMap;
+
+use pool::{Total, play};
 use sim::{
-    mutants,
+    coverage, mutants,
     scenario::{self, Kind, Outcome},
 };
 
@@ -25,140 +21,105 @@ pub(crate) struct Options {
     /// How many nodes probe one another
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=32))]
     nodes: u8,
-    /// Play only the scenario of this seed, as a run that has failed says
-    #[arg(long, conflicts_with = "seeds")]
+    /// Play only the scenario of this seed, as a run that has failed says, and show every change of a verdict
+    #[arg(long, conflicts_with_all = ["seeds", "state"])]
     seed: Option<u64>,
-    /// So many arbitrary states at least must recover within the bound: of each two paths
-    #[arg(long, default_value_t = 2_000)]
-    states: u64,
+    /// So many arbitrary states must recover within the bound, without damping and with it; ten for each scenario if not given
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    states: Option<u64>,
+    /// Play only the recovery from this arbitrary state, as a run that has failed says
+    #[arg(long, conflicts_with = "seeds")]
+    state: Option<u64>,
     /// Leave out the negative controls
     #[arg(long)]
     no_mutants: bool,
 }
 
-/// The sum of all outcomes.
-#[derive(Default)]
-struct Total {
-    hours: f64,
-    probes: u64,
-    coverage: BTreeMap<&'static str, u64>,
-    failed: Option<(u64, Outcome)>,
-}
-
-/// Runs; true if nothing was violated and every mutant was found.
+/// Runs; true if nothing was violated, everything was reached, and every mutant was found.
 pub(crate) fn run(options: &Options) -> bool {
-    let (first, count) = options.seed.map_or((0, options.seeds), |seed| (seed, 1));
     let nodes = usize::from(options.nodes);
-    let total = play(first, count, |seed| scenario::play(seed, nodes, Defects::NONE));
-    println!(
-        "{} path-hours, {} probes in {count} scenarios of {} nodes",
-        grouped(total.hours as u64),
-        grouped(total.probes),
-        options.nodes
-    );
-    let width = total.coverage.keys().map(|what| what.len()).max().unwrap_or(0);
-    for (what, times) in &total.coverage {
-        println!("  {what:width$}  {:>15}", grouped(*times));
+    if let Some(state) = options.state {
+        return recover(state, 1);
     }
-    if let Some((seed, outcome)) = total.failed {
-        let Some(violation) = outcome.violation else { return false };
-        println!("FAILED: seed {seed} ({:?}): {violation}", Kind::of(seed));
-        println!("to play it again: cargo xtask sim --seed {seed} --nodes {}", options.nodes);
+    if let Some(seed) = options.seed {
+        return report("scenario", &play("scenario", seed, 1, |seed| scenario::trace(seed, nodes)));
+    }
+    let total = play("scenarios", 0, options.seeds, |seed| scenario::play(seed, nodes));
+    print_hours(&total, options.seeds);
+    print_coverage(&total);
+    if !report(&format!("--nodes {nodes} --seed"), &total) || !is_covered(&total, options.seeds) {
         return false;
     }
     println!("no invariant was violated");
-    if options.seed.is_some() {
+    let states = options.states.unwrap_or(10 * options.seeds);
+    recover(0, states.div_ceil(2)) && (options.no_mutants || hunt(nodes))
+}
+
+/// Time that was simulated, by what happened in it.
+fn print_hours(total: &Total, seeds: u64) {
+    println!(
+        "{} path-hours, {} probes in {seeds} scenarios",
+        grouped(total.hours.values().sum::<f64>() as u64),
+        grouped(total.probes)
+    );
+    for (kind, hours) in &total.hours {
+        println!("  {kind:37} {:>15} path-hours", grouped(*hours as u64));
+    }
+}
+
+fn print_coverage(total: &Total) {
+    for (what, times) in &total.coverage {
+        println!("  {what:37} {:>15}", grouped(*times));
+    }
+}
+
+fn is_covered(total: &Total, seeds: u64) -> bool {
+    let missing = coverage::missing(&total.coverage, seeds);
+    for (what, least) in &missing {
+        println!("FAILED: {what}: less than {least} times, so nothing is known of it");
+    }
+    missing.is_empty()
+}
+
+/// Tells what was violated first, and how to see it again. True if nothing was.
+fn report(option: &str, total: &Total) -> bool {
+    let Some((seed, Outcome { violation: Some(violation), .. })) = &total.failed else {
         return true;
-    }
-    recover(options.states) && (options.no_mutants || hunt(usize::from(options.nodes)))
+    };
+    println!("FAILED: {:?}, seed {seed}: {violation}", Kind::of(*seed));
+    println!("to play it again: cargo xtask sim {option} {seed}");
+    false
 }
 
-/// Plays the seeds on all cores. Which seed comes first does not depend on that: the least that fails is told.
-fn play(first: u64, count: u64, scenario: impl Fn(u64) -> Outcome + Sync) -> Total {
-    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
-    let failed = AtomicBool::new(false);
-    let total = Mutex::new(Total::default());
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                while !failed.load(Ordering::Relaxed) {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= count {
-                        break;
-                    }
-                    let outcome = scenario(first + index);
-                    failed.fetch_or(outcome.violation.is_some(), Ordering::Relaxed);
-                    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
-                    total.add(first + index, outcome);
-                    progress(done.fetch_add(1, Ordering::Relaxed) + 1, count, total.hours);
-                }
-            });
-        }
-    });
-    if std::io::stderr().is_terminal() {
-        eprintln!();
-    }
-    total.into_inner().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Total {
-    fn add(&mut self, seed: u64, outcome: Outcome) {
-        self.hours += outcome.path_time as f64 / 3.6e12;
-        self.probes += outcome.probes;
-        for (what, times) in &outcome.coverage {
-            *self.coverage.entry(what).or_default() += times;
-        }
-        let is_first = self.failed.as_ref().is_none_or(|(other, _)| seed < *other);
-        if outcome.violation.is_some() && is_first {
-            self.failed = Some((seed, outcome));
-        }
-    }
-}
-
-/// Arbitrary states of the engine, the accounts and the kernel's memory, and then calm.
-fn recover(states: u64) -> bool {
-    let worlds = states.div_ceil(2);
+/// Arbitrary states of the engine, the accounts and the kernel's memory, and then calm: of each world two paths.
+fn recover(first: u64, worlds: u64) -> bool {
     for (what, damped) in [("without damping", false), ("with relapses before", true)] {
-        let total = play(0, worlds, |seed| scenario::recover(seed, damped));
-        match total.failed {
-            Some((seed, Outcome { violation: Some(violation), .. })) => {
-                println!("FAILED: arbitrary state {seed}, {what}: {violation}");
-                return false;
-            }
-            _ => println!(
-                "{} arbitrary states, {what}: all healthy within the bound",
-                grouped(2 * worlds)
-            ),
+        let total = play(what, first, worlds, |seed| scenario::recover(seed, damped));
+        if let Some((seed, Outcome { violation: Some(violation), .. })) = total.failed {
+            println!("FAILED: arbitrary state {seed}, {what}: {violation}");
+            println!("to play it again: cargo xtask sim --state {seed}");
+            return false;
         }
+        let states = grouped(2 * worlds);
+        println!("{states} arbitrary states, {what}: all healthy within the bound");
     }
     true
 }
 
-fn progress(done: u64, count: u64, hours: f64) {
-    let mut error = std::io::stderr();
-    if error.is_terminal() {
-        let bar = "#".repeat((done * 40 / count) as usize);
-        write!(error, "\r[{bar:40}] {done} of {count}, {} path-hours", grouped(hours as u64)).ok();
-    }
-}
-
 fn hunt(nodes: usize) -> bool {
-    let mut all_found = true;
-    println!("\nnegative controls:");
-    for mutant in mutants::all() {
-        match mutants::hunt(&mutant, nodes) {
+    let mutants = mutants::all();
+    println!("\nnegative controls, each to be found within {} seeds:", mutants::SEEDS);
+    let found = pool::map("mutants", &mutants, |mutant| mutants::hunt(mutant, nodes));
+    for (mutant, found) in mutants.iter().zip(&found) {
+        let name = mutant.name;
+        match found {
             Some((seed, violation)) => {
-                let invariant = violation.invariant;
-                println!("  {:42} found by seed {seed:2}: invariant {invariant}", mutant.name);
+                println!("  {name:42} found by seed {seed:3}, invariant {:2}", violation.invariant);
             }
-            None => {
-                all_found = false;
-                println!("  {:42} SURVIVES {} seeds", mutant.name, mutant.seeds);
-            }
+            None => println!("  {name:42} SURVIVES"),
         }
     }
-    all_found
+    found.iter().all(Option::is_some)
 }
 
 /// 1234567 as 1,234,567.
@@ -173,3 +134,6 @@ fn grouped(number: u64) -> String {
     }
     text
 }
+
+/// Path-hours by kind of scenario.
+type Hours = BTreeMap<String, f64>;

@@ -5,21 +5,21 @@
 //!
 //! - `run`: what is watched, and what must hold.
 //! - `kinds`: scenarios in which one thing goes wrong.
-//! - `faults`: those in which anything does.
+//! - `onset`: those in which a fault must be seen in time.
+//! - `faults`: those in which anything goes wrong.
+//! - `beside`: and those in which some of it stays.
 
+mod beside;
 mod faults;
 mod kinds;
+mod onset;
 mod run;
 
 use std::{collections::BTreeMap, fmt};
 
 use probe_user::{
     config::{HealthConfig, ProbeConfig, Profile},
-    health::{
-        Settings,
-        defect::Defects,
-        guarantee::{Probing, recovery_bound},
-    },
+    health::{Settings, defect::Defects, guarantee::Probing},
     random::Random,
     verdict::{MILLISECOND, Nanos, SECOND},
 };
@@ -73,10 +73,17 @@ pub enum Kind {
     Late,
     /// Nothing is lost, but all clocks of day step all the time.
     Clocks,
+    /// One fault in a network that is well, which must be seen in time.
+    Onset,
+    /// Anything goes wrong, and a part of it for good.
+    Beside,
 }
 
+/// So that a scenario and the world in it do not draw the same numbers.
+const SALT: u64 = 0x5eed;
+
 /// So many seeds in a row have every kind of scenario.
-pub const KINDS: u64 = 9;
+pub const KINDS: u64 = 12;
 
 impl Kind {
     /// That of a seed.
@@ -87,38 +94,52 @@ impl Kind {
             4 | 5 => Self::Constant,
             6 => Self::OneWay,
             7 => Self::Late,
-            _ => Self::Clocks,
+            8 => Self::Clocks,
+            9 | 10 => Self::Onset,
+            _ => Self::Beside,
         }
     }
 }
 
-/// Plays the scenario of a seed with so many nodes, with defects or without.
+/// Plays the scenario of a seed with so many nodes.
 #[must_use]
-pub fn play(seed: u64, nodes: usize, defects: Defects) -> Outcome {
-    let mut random = Random::new(seed ^ 0x5eed);
-    let kind = Kind::of(seed);
-    let setup = setup(kind, nodes, defects, &mut random);
-    let mut run = Run::new(setup, seed);
-    let violation = match kind {
-        Kind::Chaos => run.chaos(&mut random),
-        Kind::Constant => run.constant(&mut random),
-        Kind::OneWay => run.one_way(&mut random),
-        Kind::Late => run.late(&mut random),
-        Kind::Clocks => run.clocks(),
-    };
-    run.finish(violation.err())
+pub fn play(seed: u64, nodes: usize) -> Outcome {
+    play_with(seed, nodes, Defects::NONE, None)
+}
+
+/// The same, and prints every change of a verdict.
+#[must_use]
+pub fn trace(seed: u64, nodes: usize) -> Outcome {
+    let mut random = Random::new(seed ^ SALT);
+    let setup = setup(Kind::of(seed), nodes, Defects::NONE, &mut random);
+    let mut run = Run::new(setup, seed, None);
+    run.is_traced = true;
+    run.play(Kind::of(seed), &mut random)
+}
+
+/// Plays the scenario of a seed with so many nodes and with defects. Where an invariant is named, no other is watched.
+#[must_use]
+pub fn play_with(seed: u64, nodes: usize, defects: Defects, watched: Option<u8>) -> Outcome {
+    let mut random = Random::new(seed ^ SALT);
+    let setup = setup(Kind::of(seed), nodes, defects, &mut random);
+    Run::new(setup, seed, watched).play(Kind::of(seed), &mut random)
 }
 
 /// Puts two nodes into arbitrary states, and lets the network be calm: every path must be healthy within the bound of the
-/// profile "balanced", at a probe every 100 ms and four flows. `damped` is whether relapses may be part of the state.
+/// profile "balanced", at a probe every 100 ms and four flows or, with every other seed, at another pace. `damped` is
+/// whether relapses may be part of the state.
 #[must_use]
 pub fn recover(seed: u64, damped: bool) -> Outcome {
     let mut random = Random::new(seed ^ 0xca1);
-    let probe = ProbeConfig::default();
-    let interval = 100 * MILLISECOND;
-    let settings = settings(&Profile::Balanced.health(), interval, &probe);
-    let probing = Probing { interval, timeout: SECOND, flows: probe.flows };
-    let mut run = Run::new(Setup { nodes: 2, probing, settings, tick: 10 * MILLISECOND }, seed);
+    let (interval, flows) = match (seed % 2, random.below(4)) {
+        (0, _) => (100, 4),
+        (_, 0) => (100, 1),
+        (_, 1) => (1_000, 4),
+        (_, 2) => (250, 16),
+        _ => (1_000, 1),
+    };
+    let setup = setup_of(Profile::Balanced, 2, (interval, flows, 10), Defects::NONE);
+    let mut run = Run::new(setup, seed, None);
     let started = run.world.now();
     for node in &mut run.world.nodes {
         node.scramble(&mut random, started);
@@ -126,33 +147,41 @@ pub fn recover(seed: u64, damped: bool) -> Outcome {
             node.paths.iter_mut().for_each(|path| path.health.forget_damping());
         }
     }
-    let doublings = if damped { settings.damping } else { 0 };
-    let delays: Nanos = run.world.links.iter().flatten().map(|link| link.delay).max().unwrap_or(0);
-    let bound =
-        recovery_bound(&settings, &probing, doublings) + 2 * delays + 2 * run.world.setup.tick;
-    run.world.run_until(started + bound);
+    let doublings = if damped { setup.settings.damping } else { 0 };
+    run.world.run_until(started + run.bound(doublings));
     let violation = run.all_healthy(1);
     run.finish(violation.err())
 }
 
 fn setup(kind: Kind, nodes: usize, defects: Defects, random: &mut Random) -> Setup {
     // Slow probing lets hours pass quickly; fast probing is what the product does.
-    let (interval, flows, tick) = match (kind, random.below(8)) {
-        (Kind::OneWay | Kind::Late | Kind::Clocks, _)
-        | (Kind::Chaos, 0..=2)
-        | (Kind::Constant, 0) => (100, 4, 10),
-        (_, 3 | 4) => (1_000, 2, 100),
-        (Kind::Constant, 1 | 2) | (Kind::Chaos, _) => (1_000, 1, 250),
+    let pace = match (kind, random.below(8)) {
+        (Kind::Late | Kind::Clocks, _) | (Kind::Constant, 0) => (100, 4, 10),
+        (Kind::Constant, 1 | 2) => (1_000, 1, 250),
+        (Kind::Constant, 3 | 4) => (1_000, 2, 100),
         (Kind::Constant, _) => (5_000, 1, 1_000),
+        (_, 0..=3) => (100, 4, 10),
+        (_, 4) => (100, 1, 10),
+        (_, 5) => (1_000, 4, 100),
+        (_, 6) => (1_000, 2, 100),
+        _ => (1_000, 1, 250),
     };
-    let profile = Profile::ALL[random.below(3) as usize];
+    setup_of(Profile::ALL[random.below(3) as usize], nodes, pace, defects)
+}
+
+/// Probes every so many milliseconds, on so many flows, judged every so many milliseconds.
+fn setup_of(
+    profile: Profile,
+    nodes: usize,
+    (interval, flows, tick): (u64, u16, u64),
+    defects: Defects,
+) -> Setup {
     let probe = ProbeConfig { flows, ..ProbeConfig::default() };
     let mut health = profile.health();
     health.expiry = health.expiry.max(std::time::Duration::from_millis(2 * interval + 1_500));
     let interval = interval * MILLISECOND;
-    let settings = settings(&health, interval, &probe);
+    let settings = Settings { defects, ..settings(&health, interval, &probe) };
     let probing = Probing { interval, timeout: SECOND, flows };
-    let settings = Settings { defects, ..settings };
     Setup { nodes, probing, settings, tick: tick * MILLISECOND }
 }
 

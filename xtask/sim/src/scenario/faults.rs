@@ -9,7 +9,7 @@ use super::{Run, Violation};
 use crate::loss::{Loss, Lossy};
 
 /// How many kinds of faults [`Run::inject`] knows.
-const FAULTS: u64 = 16;
+const FAULTS: u64 = 18;
 
 impl Run {
     /// Invariants 1, 2, 5, 8, 11, 17: whatever has happened, and whatever is remembered of it.
@@ -19,18 +19,37 @@ impl Run {
         }
         let faults = 1 + random.below(25);
         for _ in 0..faults {
-            self.inject(random);
-            let pause = match random.below(3) {
-                0 => random.below(2 * SECOND),
-                1 => random.below(20 * SECOND),
-                _ => random.below(120 * SECOND),
-            };
-            self.pass(pause)?;
+            self.disturb(random)?;
         }
         if random.chance(0.5) {
             self.scramble(random);
         }
-        self.calm()
+        self.calm()?;
+        if random.chance(0.1) { self.an_hour_later() } else { Ok(()) }
+    }
+
+    /// A fault, and time to pass.
+    pub(super) fn disturb(&mut self, random: &mut Random) -> Result<(), Violation> {
+        self.inject(random);
+        let pause = match random.below(3) {
+            0 => random.below(2 * SECOND),
+            1 => random.below(20 * SECOND),
+            _ => random.below(120 * SECOND),
+        };
+        self.pass(pause)
+    }
+
+    /// Invariant 2: after an hour of health, an outage is over as soon as the first one ever.
+    fn an_hour_later(&mut self) -> Result<(), Violation> {
+        self.pass(3_601 * SECOND)?;
+        let until = self.world.now() + 10 * SECOND;
+        for link in self.world.links.iter_mut().flatten() {
+            link.black_until = until;
+        }
+        self.pass(10 * SECOND)?;
+        self.world.count("outages after an hour of health");
+        self.pass(self.bound(0) + SECOND)?;
+        self.all_healthy(2)
     }
 
     fn scramble(&mut self, random: &mut Random) {
@@ -55,7 +74,9 @@ impl Run {
     /// One fault, of a random kind, place and extent.
     fn inject(&mut self, random: &mut Random) {
         let nodes = self.world.setup.nodes as u64;
-        let (from, to) = (random.below(nodes) as usize, random.below(nodes) as usize);
+        let from = random.below(nodes);
+        let to = (from + 1 + random.below(nodes - 1)) % nodes;
+        let (from, to) = (from as usize, to as usize);
         let until = self.world.now() + self.duration(random);
         let link = &mut self.world.links[from][to];
         let what = match random.below(FAULTS) {
@@ -79,6 +100,14 @@ impl Run {
                 node.interface_down_until = until;
                 node.forget_reflected();
                 "interfaces that were reset"
+            }
+            16 => {
+                link.dead_flows = random.bits();
+                "flows that died"
+            }
+            17 => {
+                link.slow_flows = (random.bits(), random.below(400 * MILLISECOND));
+                "flows that took a longer way"
             }
             15 => {
                 self.world.nodes[from].clock_steps_until = until;

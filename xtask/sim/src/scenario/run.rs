@@ -3,30 +3,62 @@
 use std::collections::BTreeMap;
 
 use probe_user::{
-    health::guarantee::recovery_bound,
+    health::{Transition, guarantee::recovery_bound},
+    random::Random,
     verdict::{Cause, Direction, Nanos, SECOND, State},
 };
 
-use super::{Outcome, Violation};
+use super::{Kind, Outcome, Violation};
 use crate::world::{Setup, World, node::Node};
+
+/// Which verdict: of a node, on the path to a peer, by direction; [`WHOLE`] is that on the path as a whole.
+type Whose = (usize, usize, usize);
+
+/// In the place of a direction.
+const WHOLE: usize = 2;
 
 /// A run, and what is watched.
 pub(super) struct Run {
     pub world: World,
     started: Nanos,
     pub outcome: Outcome,
-    /// Times of changes of each verdict in the last hour, in scenarios of constant loss.
-    pub changes: BTreeMap<(usize, usize, Direction2), Vec<(Nanos, State)>>,
+    /// Whether changes are printed.
+    pub is_traced: bool,
+    /// The only invariant that is watched, if not all are.
+    watched: Option<u8>,
+    /// Times of changes of each verdict since somebody has looked.
+    pub changes: BTreeMap<Whose, Vec<(Nanos, State)>>,
+    /// Why verdicts have become unhealthy since somebody has looked.
+    pub causes: BTreeMap<Whose, Cause>,
 }
 
-/// A direction as an index, for maps.
-type Direction2 = usize;
-
 impl Run {
-    pub(super) fn new(setup: Setup, seed: u64) -> Self {
+    pub(super) fn new(setup: Setup, seed: u64, watched: Option<u8>) -> Self {
         let world = World::new(setup, seed);
         let started = world.now();
-        Self { world, started, outcome: Outcome::default(), changes: BTreeMap::new() }
+        Self {
+            world,
+            started,
+            outcome: Outcome::default(),
+            is_traced: false,
+            watched,
+            changes: BTreeMap::new(),
+            causes: BTreeMap::new(),
+        }
+    }
+
+    /// Plays a scenario to its end.
+    pub(super) fn play(mut self, kind: Kind, random: &mut Random) -> Outcome {
+        let violation = match kind {
+            Kind::Chaos => self.chaos(random),
+            Kind::Constant => self.constant(random),
+            Kind::OneWay => self.one_way(random),
+            Kind::Late => self.late(random),
+            Kind::Clocks => self.clocks(),
+            Kind::Onset => self.onset(random),
+            Kind::Beside => self.beside(random),
+        };
+        self.finish(violation.err())
     }
 
     pub(super) fn finish(mut self, violation: Option<Violation>) -> Outcome {
@@ -38,7 +70,10 @@ impl Run {
         self.outcome
     }
 
-    pub(super) fn violated<T>(&self, invariant: u8, what: String) -> Result<T, Violation> {
+    pub(super) fn violated(&self, invariant: u8, what: String) -> Result<(), Violation> {
+        if self.watched.is_some_and(|watched| watched != invariant) {
+            return Ok(());
+        }
         Err(Violation { invariant, at: self.world.now() - self.started, what })
     }
 
@@ -56,15 +91,30 @@ impl Run {
 
     fn note_changes(&mut self) {
         for change in std::mem::take(&mut self.world.changes) {
-            let transition = change.transition;
+            let (node, peer, transition) = (change.node, change.peer, change.transition);
+            if self.is_traced {
+                let seconds = (transition.at - self.started) as f64 / 1e9;
+                let Transition { direction, from, to, cause, .. } = transition;
+                println!(
+                    "{seconds:12.3} s  {node} -> {peer} {direction}: {from} -> {to} ({cause})"
+                );
+            }
             let number = transition.at
-                ^ (change.node as u64) << 8
-                ^ (change.peer as u64) << 16
+                ^ (node as u64) << 8
+                ^ (peer as u64) << 16
                 ^ (transition.direction as u64) << 24
-                ^ (transition.to as u64) << 32;
+                ^ (transition.to as u64) << 32
+                ^ (transition.cause as u64) << 40;
             self.outcome.log = (self.outcome.log ^ number).wrapping_mul(0x0100_0000_01b3);
-            let key = (change.node, change.peer, transition.direction as usize);
-            self.changes.entry(key).or_default().push((transition.at, transition.to));
+            let whose = (node, peer, transition.direction as usize);
+            self.changes.entry(whose).or_default().push((transition.at, transition.to));
+            if transition.to == State::Unhealthy {
+                self.causes.insert(whose, transition.cause);
+            }
+            let of_path = self.changes.entry((node, peer, WHOLE)).or_default();
+            if of_path.last().is_none_or(|(_, state)| *state != change.path) {
+                of_path.push((transition.at, change.path));
+            }
         }
     }
 
@@ -83,12 +133,12 @@ impl Run {
                 let known = verdict.state != State::Unknown;
                 if known && age > setup.settings.expiry + 2 * setup.tick {
                     let state = verdict.state;
-                    return self.violated(
+                    self.violated(
                         6,
                         format!(
                             "node {node} says {state} of {peer} {direction}, evidence {age} ns old"
                         ),
-                    );
+                    )?;
                 }
                 let least =
                     u64::from(setup.settings.recovery_per_flow - 1) * setup.probing.interval * 8
@@ -97,80 +147,95 @@ impl Run {
                     && judge.scrambled_at.is_none()
                     && now - judge.started_at < least
                 {
-                    return self.violated(
+                    self.violated(
                         18,
                         format!(
                             "node {node} calls {peer} healthy after {} ns",
                             now - judge.started_at
                         ),
-                    );
+                    )?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes all faults away, and checks that every path is healthy within the bound and stays so.
-    pub(super) fn calm(&mut self) -> Result<(), Violation> {
-        let setup = self.world.setup;
+    /// Takes all faults away.
+    pub(super) fn heal(&mut self) {
         for link in self.world.links.iter_mut().flatten() {
             link.heal();
         }
         self.world.nodes.iter_mut().for_each(Node::heal);
+    }
+
+    /// How long recovery may take of a path that is held back so, in this world: the stated bound, a round trip, and the
+    /// time between two looks.
+    pub(super) fn bound(&self, doublings: u8) -> Nanos {
+        let setup = &self.world.setup;
         let longest = self.world.links.iter().flatten().map(|link| link.delay).max().unwrap_or(0);
+        recovery_bound(&setup.settings, &setup.probing, doublings) + 2 * longest + 2 * setup.tick
+    }
+
+    /// Takes all faults away, and checks that every path is healthy within its bound and stays so.
+    pub(super) fn calm(&mut self) -> Result<(), Violation> {
+        self.heal();
         // What is still on its way is not calm yet: late answers, and a round trip.
         self.pass(SECOND)?;
-        let bound = |doublings| {
-            recovery_bound(&setup.settings, &setup.probing, doublings)
-                + 2 * longest
-                + 2 * setup.tick
-        };
-        let undamped = self.world.nodes.iter().all(|node| {
-            node.scrambled_at.is_none() && node.paths.iter().all(|path| !path.health.is_held_back())
-        });
-        if undamped {
-            self.world.count("recoveries without damping");
+        let prompt: Vec<_> = self.world.pairs().filter(|pair| self.is_prompt(*pair)).collect();
+        prompt.iter().for_each(|_| self.world.count("recoveries without damping"));
+        let (undamped, damped) = (self.bound(0), self.bound(self.world.setup.settings.damping));
+        self.pass(undamped)?;
+        for pair in prompt {
+            if self.is_slow(pair) {
+                // Round trips of another length: it takes the damped bound until these are the usual ones.
+                self.world.count("round trips that became usual");
+            } else {
+                self.is_healthy(pair, 1)?;
+            }
         }
-        let doublings = if undamped { 0 } else { setup.settings.damping };
-        self.pass(bound(doublings))?;
-        if undamped && self.is_slow_somewhere() {
-            // Round trips of another length: it takes the damped bound until these are the usual ones.
-            self.world.count("round trips that became usual");
-            self.pass(bound(setup.settings.damping) - bound(0))?;
-        }
+        self.pass(damped - undamped)?;
         self.all_healthy(1)?;
         self.note_changes();
         self.changes.clear();
         self.pass(20 * SECOND)?;
         if !self.changes.is_empty() {
-            return self.violated(1, format!("changes in the calm: {:?}", self.changes));
+            self.violated(1, format!("changes in the calm: {:?}", self.changes))?;
         }
         self.all_healthy(1)
     }
 
-    fn is_slow_somewhere(&self) -> bool {
-        let cause = |(node, peer): (usize, usize)| {
-            let path = &self.world.nodes[node].paths[peer].health;
-            path.direction(Direction::Forward, &self.world.setup.settings).cause
-        };
-        self.world.pairs().any(|pair| cause(pair) == Cause::Latency)
+    /// Whether nothing holds a path back, so that it must recover within the bound without damping.
+    fn is_prompt(&self, (node, peer): (usize, usize)) -> bool {
+        let node = &self.world.nodes[node];
+        node.scrambled_at.is_none() && !node.paths[peer].health.is_held_back()
+    }
+
+    fn is_slow(&self, (node, peer): (usize, usize)) -> bool {
+        let path = &self.world.nodes[node].paths[peer].health;
+        path.direction(Direction::Forward, &self.world.setup.settings).cause == Cause::Latency
     }
 
     pub(super) fn all_healthy(&self, invariant: u8) -> Result<(), Violation> {
-        for (node, peer) in self.world.pairs() {
-            for direction in Direction::ALL {
-                let state = self.world.state(node, peer, direction);
-                if state != State::Healthy {
-                    let verdict = self.world.nodes[node].paths[peer]
-                        .health
-                        .direction(direction, &self.world.setup.settings);
-                    let why = verdict.cause;
-                    let needs = verdict.needs;
-                    return self.violated(
-                        invariant,
-                        format!("node {node} says {state} ({why}) of {peer} {direction}, needs {needs:?}"),
-                    );
-                }
+        self.world.pairs().try_for_each(|pair| self.is_healthy(pair, invariant))?;
+        let isolated = |node: &Node| node.judge.isolated_since().is_some();
+        match self.world.nodes.iter().position(isolated) {
+            Some(node) => self.violated(12, format!("node {node} takes itself for cut off")),
+            None => Ok(()),
+        }
+    }
+
+    fn is_healthy(&self, (node, peer): (usize, usize), invariant: u8) -> Result<(), Violation> {
+        for direction in Direction::ALL {
+            let path = &self.world.nodes[node].paths[peer].health;
+            let verdict = path.direction(direction, &self.world.setup.settings);
+            if verdict.state != State::Healthy {
+                let (state, why, needs) = (verdict.state, verdict.cause, verdict.needs);
+                self.violated(
+                    invariant,
+                    format!(
+                        "node {node} says {state} ({why}) of {peer} {direction}, needs {needs:?}"
+                    ),
+                )?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use probe_user::{
         observation::{Observation, moment},
     },
     random::Random,
-    verdict::Nanos,
+    verdict::{Nanos, State},
 };
 
 use super::Setup;
@@ -97,7 +97,12 @@ impl Node {
     }
 
     /// What the agent does hundred times a second.
-    pub fn tick(&mut self, now: Nanos, setup: &Setup, sink: &mut impl FnMut(usize, Transition)) {
+    pub fn tick(
+        &mut self,
+        now: Nanos,
+        setup: &Setup,
+        sink: &mut impl FnMut(usize, Transition, State),
+    ) {
         let (settings, moment) = (&setup.settings, moment(now));
         for path in &mut self.paths {
             let health = &mut path.health;
@@ -107,7 +112,7 @@ impl Node {
         }
         self.judge.tick(&mut self.paths, moment, settings, &mut |news| {
             if let News::Verdict { member, transition, .. } = news {
-                sink(member.peer, transition);
+                sink(member.peer, transition, member.health.state());
             }
         });
     }

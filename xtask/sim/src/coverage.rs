@@ -1,0 +1,66 @@
+//! What must have been reached for a run to count: what was never reached was never tested.
+
+use std::collections::BTreeMap;
+
+/// How often what has happened.
+pub type Coverage = BTreeMap<&'static str, u64>;
+
+/// So many seeds in a row reach all of it.
+pub const SEEDS: u64 = 12 * crate::scenario::KINDS;
+
+/// What must happen at least so often among [`SEEDS`] seeds.
+const FLOORS: [(&str, u64); 39] = [
+    ("blackholes in both directions", 5),
+    ("blackholes in one direction", 5),
+    ("blackholes that had to be seen", 1),
+    ("bursts of loss", 5),
+    ("changes while a node held itself for cut off", 10),
+    ("clocks that stepped", 5),
+    ("dead flows that had to be seen", 1),
+    ("duplicates", 5),
+    ("flows that died", 5),
+    ("flows that took a longer way", 5),
+    ("good and bad times", 5),
+    ("agents that were started again", 5),
+    ("independent loss", 5),
+    ("interfaces that were reset", 5),
+    ("jitter and reordering", 5),
+    ("judges that stalled", 5),
+    ("late packets", 5),
+    ("longer ways that had to be seen", 1),
+    ("losses that had to be seen", 5),
+    ("nodes that were cut off", 5),
+    ("nodes whose isolation had to be seen", 1),
+    ("outages after an hour of health", 1),
+    ("recoveries beside a dead direction", 2),
+    ("recoveries beside a dead flow", 1),
+    ("recoveries without damping", 20),
+    ("reflectors that forgot their numbers", 5),
+    ("replies that no slot waits for", 100),
+    ("routes of another length", 5),
+    ("scenarios of clocks that step", 5),
+    ("scenarios of constant loss", 10),
+    ("scenarios of late answers", 5),
+    ("scenarios of loss in one direction", 5),
+    ("scrambled states", 5),
+    ("senders that stalled", 5),
+    ("states scrambled in the middle of a run", 5),
+    ("verdicts that became degraded", 20),
+    ("verdicts that became healthy", 100),
+    ("verdicts that became unhealthy", 100),
+    ("verdicts that became unknown", 100),
+];
+
+/// What has not been reached, and how often it should have been; nothing where fewer than [`SEEDS`] seeds were played.
+#[must_use]
+pub fn missing(coverage: &Coverage, seeds: u64) -> Vec<(&'static str, u64)> {
+    let floors = FLOORS.into_iter().filter(|_| seeds >= SEEDS);
+    floors.filter(|(what, least)| coverage.get(what).copied().unwrap_or(0) < *least).collect()
+}
+
+/// Adds one run's to another's.
+pub fn add(sum: &mut Coverage, coverage: &Coverage) {
+    for (what, times) in coverage {
+        *sum.entry(what).or_default() += times;
+    }
+}
