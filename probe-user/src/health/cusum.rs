@@ -17,6 +17,9 @@ pub const TESTS: usize = 8;
 /// 60 and 99 % loss.
 const ODDS: [f64; TESTS - 1] = [1.51, 2.54, 5.2, 11.0, 24.8, 53.3, 149.0];
 
+/// The first of the tests for heavy loss, 35 % and more where 1 % is accepted. They forget within some tens of passes.
+const HEAVY: usize = 5;
+
 /// What the tests of a bank are set to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tests {
@@ -49,6 +52,14 @@ impl Bank {
         }
     }
 
+    /// Brings statistics that no history leads to back to their thresholds.
+    #[inline]
+    pub fn clamp(&mut self, tests: &Tests) {
+        for (statistic, threshold) in self.statistics.iter_mut().zip(tests.thresholds) {
+            *statistic = (*statistic).min(threshold);
+        }
+    }
+
     /// A loss that was counted was none: the probe passed.
     pub fn take_back(&mut self, tests: &Tests) {
         for (statistic, gain) in self.statistics.iter_mut().zip(tests.gains) {
@@ -67,7 +78,19 @@ impl Bank {
     #[inline]
     #[must_use]
     pub fn is_near_alarm(&self, tests: &Tests) -> bool {
-        self.statistics.iter().zip(tests.thresholds).any(|(have, needed)| 2 * have >= needed)
+        self.is_half_way(tests, 0)
+    }
+
+    /// Whether a test for heavy loss is: something breaks down in this moment.
+    #[inline]
+    #[must_use]
+    pub fn is_breaking_down(&self, tests: &Tests) -> bool {
+        self.is_half_way(tests, HEAVY)
+    }
+
+    fn is_half_way(&self, tests: &Tests, first: usize) -> bool {
+        let mut pairs = self.statistics.iter().zip(tests.thresholds).skip(first);
+        pairs.any(|(have, needed)| 2 * have >= needed)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Whether this node is the one that is cut off.
 //!
 //! Peers fail one by one. When more than half of them seem to fail in the same instant, what they have in common is to
-//! blame, and that is this node. It is said of a node before it is said of any peer: half an alarm is enough here.
+//! blame, and that is this node. It is said of a node before it is said of any peer: half an alarm of heavy loss is enough
+//! here.
 
 use super::{Path, Settings, defect::Defect};
 use crate::verdict::{Nanos, SECOND, State};
@@ -26,7 +27,7 @@ pub struct Vote {
     pub down: u32,
     /// Paths that are healthy, or were until an instant ago.
     pub lately_healthy: u32,
-    /// Those of them that fail, or are half-way to an alarm.
+    /// Those of them that fail, or break down in this moment.
     pub failing: u32,
 }
 
@@ -42,7 +43,7 @@ impl Vote {
         self.down += u32::from(down);
         if !down || now.saturating_sub(path.since()) < INSTANT {
             self.lately_healthy += 1;
-            self.failing += u32::from(down || path.is_near_alarm(settings));
+            self.failing += u32::from(down || path.is_breaking_down(settings));
         }
     }
 

@@ -4,6 +4,7 @@ use super::{
     Settings, Transition, Verdict,
     defect::Defect,
     flow::Flow,
+    isolation::INSTANT,
     latency::Latency,
     observation::AGE,
     says::{Says, says},
@@ -43,17 +44,21 @@ impl Reported {
         now: Nanos,
     ) -> Option<(State, State)> {
         let (from, because) = (self.state, self.cause);
+        if state != from {
+            (self.state, self.since, self.cause) = (state, now, cause);
+            self.transitions.count(state);
+        } else if state != State::Unhealthy || because != Cause::Isolated {
+            // Why a node that is cut off has called something unhealthy does not change: connected again, it blames nobody.
+            self.cause = cause;
+        }
+        // What has failed in the same instant has failed for the same reason, also where it was seen a little earlier.
+        let at_once = now.saturating_sub(self.since) < INSTANT;
+        if isolated && state == State::Unhealthy && at_once {
+            self.cause = Cause::Isolated;
+        }
         if state == from {
-            // Why a node that is cut off has called something unhealthy is said once: connected again, it blames nobody.
-            if state != State::Unhealthy || because != Cause::Isolated {
-                self.cause = cause;
-            }
             return None;
         }
-        let turns_bad = state == State::Unhealthy;
-        (self.state, self.since) = (state, now);
-        self.cause = if turns_bad && isolated { Cause::Isolated } else { cause };
-        self.transitions.count(state);
         if state == State::Healthy && because == Cause::FlowLoss && !recovered {
             // What flows lose is never unmistakable for the path.
             self.track.damping.recover(now, false);
@@ -343,14 +348,14 @@ impl Path {
         self.directions[0].state.worse(self.directions[1].state)
     }
 
-    /// Whether any test of the path is half-way to its alarm, or the peer is silent.
+    /// Whether the path breaks down in this moment: its peer is silent, or a test for heavy loss is half-way to its alarm.
     #[inline]
     #[must_use]
-    pub fn is_near_alarm(&self, settings: &Settings) -> bool {
-        let near = |reported: &Reported| {
-            reported.track.silences > 0 || reported.track.bank.is_near_alarm(&settings.path)
+    pub fn is_breaking_down(&self, settings: &Settings) -> bool {
+        let breaks_down = |reported: &Reported| {
+            reported.track.silences > 0 || reported.track.bank.is_breaking_down(&settings.path)
         };
-        self.directions.iter().any(near)
+        self.directions.iter().any(breaks_down)
     }
 
     /// Whether the path has ever been healthy.

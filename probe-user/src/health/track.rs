@@ -170,6 +170,9 @@ impl Track {
     pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
         self.hushed_until = self.hushed_until.min(now + HUSH);
         self.damping.forget(now, settings);
+        if !settings.defects.has(Defect::Unclamped) {
+            self.bank.clamp(&settings.path);
+        }
         if self.silences >= SILENCES && !self.alarmed {
             self.forget(Unknown::Silence);
         } else if self.is_expired(now, settings) {

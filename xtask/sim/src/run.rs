@@ -42,7 +42,10 @@ pub(crate) fn run(options: &Options) -> bool {
         return recover(state, 1);
     }
     if let Some(seed) = options.seed {
-        return report("scenario", &play("scenario", seed, 1, |seed| scenario::trace(seed, nodes)));
+        return report(
+            &format!("--nodes {nodes} --seed"),
+            &play("scenario", seed, 1, |seed| scenario::trace(seed, nodes)),
+        );
     }
     let total = play("scenarios", 0, options.seeds, |seed| scenario::play(seed, nodes));
     print_hours(&total, options.seeds);

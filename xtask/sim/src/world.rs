@@ -126,7 +126,7 @@ impl World {
     pub fn new(setup: Setup, seed: u64) -> Self {
         let now = 1_000_000_000_000;
         let mut random = Random::new(seed);
-        let nodes = (0..setup.nodes).map(|_| Node::new(&setup, now)).collect();
+        let nodes = (0..setup.nodes).map(|index| Node::new(&setup, index, now)).collect();
         let delay = |random: &mut Random| Link::good(1_000_000 + random.below(50_000_000));
         let links = (0..setup.nodes)
             .map(|_| (0..setup.nodes).map(|_| delay(&mut random)).collect())
@@ -309,7 +309,7 @@ impl World {
     /// A node's agent starts again: it and its kernel programs know nothing any more.
     pub fn restart(&mut self, node: usize) {
         let run = self.nodes[node].run + 1;
-        self.nodes[node] = Node::new(&self.setup, self.now);
+        self.nodes[node] = Node::new(&self.setup, node, self.now);
         self.nodes[node].run = run;
     }
 }

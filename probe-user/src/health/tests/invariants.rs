@@ -205,7 +205,7 @@ fn invariant_12_a_node_that_is_cut_off_says_so_of_itself() {
         world.probes += 1;
         world.path.observe(flow, world.now, lost, world.now, &world.settings);
     }
-    assert!(world.path.is_near_alarm(&world.settings));
+    assert!(world.path.is_breaking_down(&world.settings));
     world.path.tick(world.now, true, &world.settings, &mut |_| {});
     assert_eq!(world.verdict(Direction::Forward).cause, Cause::Isolated);
 }

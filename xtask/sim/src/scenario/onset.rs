@@ -5,7 +5,7 @@ use probe_user::{
     verdict::{
         Cause,
         Direction::{self, Forward, Reverse},
-        Nanos, SECOND,
+        MILLISECOND, Nanos, SECOND,
         State::{self, Degraded, Healthy, Unhealthy, Unknown},
     },
 };
@@ -95,7 +95,9 @@ impl Run {
     }
 
     fn longer_way(&mut self) -> Result<(), Violation> {
-        let longer = 20 * (self.world.links[0][1].delay + self.world.links[1][0].delay);
+        let round_trip = self.world.links[0][1].delay + self.world.links[1][0].delay;
+        let factor = self.world.setup.settings.latency_factor.ceil() as u64;
+        let longer = factor * round_trip + 50 * MILLISECOND;
         self.world.links[0][1].delay += longer;
         self.world.count("longer ways that had to be seen");
         let settings = &self.world.setup.settings;
@@ -116,8 +118,6 @@ impl Run {
             self.world.links[peer][0].black_until = Nanos::MAX;
         }
         self.world.count("nodes whose isolation had to be seen");
-        self.changes.clear();
-        self.causes.clear();
         self.pass(self.limit(1.0, self.world.setup.settings.spacing))?;
         let what = "node 0 is cut off";
         for node in 0..nodes {
@@ -134,8 +134,9 @@ impl Run {
             self.expect_seen(&[Unhealthy], (0, peer, Reverse), what)?;
             self.expect_seen(&[Unhealthy], (peer, 0, Reverse), what)?;
         }
-        for ((node, peer, _), cause) in std::mem::take(&mut self.causes) {
-            if (node == 0) != (cause == Cause::Isolated) && nodes > 2 {
+        for (node, peer) in (1..nodes).flat_map(|peer| [(0, peer), (peer, 0)]) {
+            let cause = self.verdict(node, peer, Reverse).cause;
+            if (node == 0 && nodes > 2) != (cause == Cause::Isolated) {
                 self.violated(12, format!("{what}; node {node} says of {peer}: {cause}"))?;
             }
         }
@@ -178,8 +179,7 @@ impl Run {
         if allowed.contains(&state) {
             return Ok(());
         }
-        let path = &self.world.nodes[node].paths[peer].health;
-        let cause = path.direction(direction, &self.world.setup.settings).cause;
+        let cause = self.verdict(node, peer, direction).cause;
         self.violated(
             invariant,
             format!("{what}; node {node} says {state} ({cause}) of {peer} {direction}"),

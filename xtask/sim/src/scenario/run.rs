@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use probe_user::{
-    health::{Transition, guarantee::recovery_bound},
+    health::{Transition, Verdict, guarantee::recovery_bound},
     random::Random,
     verdict::{Cause, Direction, Nanos, SECOND, State},
 };
@@ -28,8 +28,6 @@ pub(super) struct Run {
     watched: Option<u8>,
     /// Times of changes of each verdict since somebody has looked.
     pub changes: BTreeMap<Whose, Vec<(Nanos, State)>>,
-    /// Why verdicts have become unhealthy since somebody has looked.
-    pub causes: BTreeMap<Whose, Cause>,
 }
 
 impl Run {
@@ -43,7 +41,6 @@ impl Run {
             is_traced: false,
             watched,
             changes: BTreeMap::new(),
-            causes: BTreeMap::new(),
         }
     }
 
@@ -108,9 +105,6 @@ impl Run {
             self.outcome.log = (self.outcome.log ^ number).wrapping_mul(0x0100_0000_01b3);
             let whose = (node, peer, transition.direction as usize);
             self.changes.entry(whose).or_default().push((transition.at, transition.to));
-            if transition.to == State::Unhealthy {
-                self.causes.insert(whose, transition.cause);
-            }
             let of_path = self.changes.entry((node, peer, WHOLE)).or_default();
             if of_path.last().is_none_or(|(_, state)| *state != change.path) {
                 of_path.push((transition.at, change.path));
@@ -128,7 +122,7 @@ impl Run {
                 continue;
             }
             for direction in Direction::ALL {
-                let verdict = judge.paths[peer].health.direction(direction, &setup.settings);
+                let verdict = self.verdict(node, peer, direction);
                 let age = verdict.evidence_at.map_or(Nanos::MAX, |at| now.saturating_sub(at));
                 let known = verdict.state != State::Unknown;
                 if known && age > setup.settings.expiry + 2 * setup.tick {
@@ -211,8 +205,13 @@ impl Run {
     }
 
     fn is_slow(&self, (node, peer): (usize, usize)) -> bool {
+        self.verdict(node, peer, Direction::Forward).cause == Cause::Latency
+    }
+
+    /// The verdict of a node on a direction of the path to a peer.
+    pub(super) fn verdict(&self, node: usize, peer: usize, direction: Direction) -> Verdict {
         let path = &self.world.nodes[node].paths[peer].health;
-        path.direction(Direction::Forward, &self.world.setup.settings).cause == Cause::Latency
+        path.direction(direction, &self.world.setup.settings)
     }
 
     pub(super) fn all_healthy(&self, invariant: u8) -> Result<(), Violation> {
@@ -226,8 +225,7 @@ impl Run {
 
     fn is_healthy(&self, (node, peer): (usize, usize), invariant: u8) -> Result<(), Violation> {
         for direction in Direction::ALL {
-            let path = &self.world.nodes[node].paths[peer].health;
-            let verdict = path.direction(direction, &self.world.setup.settings);
+            let verdict = self.verdict(node, peer, direction);
             if verdict.state != State::Healthy {
                 let (state, why, needs) = (verdict.state, verdict.cause, verdict.needs);
                 self.violated(

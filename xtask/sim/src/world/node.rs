@@ -45,6 +45,8 @@ pub struct Node {
 pub struct Path {
     /// The peer; each node is a region of its own.
     pub peer: usize,
+    /// Whether that is the node itself, which is not probed.
+    is_own: bool,
     /// What the kernel remembers of each flow.
     pub kernels: Vec<Kernel>,
     /// The peer's own probes.
@@ -61,22 +63,23 @@ impl Member for Path {
     }
 
     fn path(&self) -> Option<&health::Path> {
-        Some(&self.health)
+        (!self.is_own).then_some(&self.health)
     }
 
     fn path_mut(&mut self) -> Option<&mut health::Path> {
-        Some(&mut self.health)
+        (!self.is_own).then_some(&mut self.health)
     }
 }
 
 impl Node {
-    /// An agent that has just started.
+    /// An agent that has just started, on the node with this index.
     #[must_use]
-    pub fn new(setup: &Setup, now: Nanos) -> Self {
+    pub fn new(setup: &Setup, index: usize, now: Nanos) -> Self {
         let flows = usize::from(setup.probing.flows);
         let rules = setup.rules();
         let path = |peer| Path {
             peer,
+            is_own: peer == index,
             kernels: (0..flows).map(|_| Kernel::new(rules.slots)).collect(),
             arrivals: Arrivals::default(),
             account: account::path::Path::new(rules, flows),
