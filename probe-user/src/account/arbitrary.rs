@@ -20,6 +20,7 @@ impl Path {
             reverse: random.bits() as u32 >> random.below(32),
             age: random.bits() as u32 >> random.below(32),
         };
+        self.overdue_since = random.chance(0.5).then(|| random.below(now));
         self.visits = Visits {
             packets: random.bits() >> random.below(64),
             last_at: random.below(now),

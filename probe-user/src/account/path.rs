@@ -23,6 +23,8 @@ pub struct Path {
     pub(super) flows: Vec<Flow>,
     pub(super) visits: Visits,
     pub(super) located: Located,
+    /// When the first probe left that is overdue since the last answer.
+    pub(super) overdue_since: Option<Nanos>,
 }
 
 impl Path {
@@ -34,6 +36,7 @@ impl Path {
             flows: vec![Flow::default(); flows],
             visits: Visits::default(),
             located: Located::default(),
+            overdue_since: None,
         }
     }
 
@@ -60,6 +63,9 @@ impl Path {
         sink: &mut impl FnMut(usize, Nanos, Outcome),
     ) {
         let answered_at = memories.iter().map(Memory::answered_at).max().unwrap_or(0);
+        if answered_at != self.visits.answered_at {
+            self.overdue_since = None;
+        }
         self.visits.note(arrivals, answered_at, now);
         let silence = self.silence(memories, now);
         for (index, (flow, memory)) in self.flows.iter_mut().zip(memories).enumerate() {
@@ -68,41 +74,59 @@ impl Path {
         }
     }
 
-    /// What the path's silence means for its probes; `None` while it is not silent.
+    /// What the path's silence means for its probes; `None` while it is not silent, or while that is open.
     ///
-    /// It is silent when no flow has had an answer for as long as [`SILENT_PROBES`] probes and the
-    /// time for an answer to the last of them take, but not for longer than it takes to give the first one up.
-    fn silence(&self, memories: &[impl Memory], now: Nanos) -> Option<Place> {
-        let flows = || self.flows.iter().zip(memories);
-        let waiting_since = flows()
-            .filter_map(|(flow, memory)| flow.waiting_since(memory, &self.rules, now))
-            .min()?;
-        let answered_at = memories.iter().map(Memory::answered_at).max()?;
+    /// It is silent when no flow has had an answer for as long as [`SILENT_PROBES`] probes and the time for an answer to the
+    /// last of them take. Where probes are rare, that is longer than `timeout`, after which they are given up one by one;
+    /// then it is enough that the peer's own probes leave no doubt.
+    fn silence(&mut self, memories: &[impl Memory], now: Nanos) -> Option<Place> {
+        let waited = now.saturating_sub(self.waiting_since(memories, now)?);
         let deadline = self.flows.iter().map(|flow| flow.deadline(&self.rules)).max()?;
         let rounds = u64::from(SILENT_PROBES).div_ceil(self.flows.len().max(1) as u64);
-        let patience = (rounds * self.rules.interval + deadline).min(self.rules.timeout);
-        let began = waiting_since.max(answered_at);
-        if now.saturating_sub(began) < patience {
-            return None;
+        if waited >= rounds * self.rules.interval + deadline {
+            self.meaning(now)
+        } else if waited >= self.rules.timeout {
+            self.visits.latest(now).and_then(|latest| self.told_by(&latest, false))
+        } else {
+            None
         }
-        self.meaning(now)
+    }
+
+    /// Since when the path has been waiting for any answer, if it waits for one now: since the last answer came, or since the
+    /// first probe after it left that is overdue, given up or not.
+    fn waiting_since(&mut self, memories: &[impl Memory], now: Nanos) -> Option<Nanos> {
+        let flows = self.flows.iter().zip(memories);
+        let oldest = flows
+            .filter_map(|(flow, memory)| flow.waiting_since(memory, &self.rules, now))
+            .min()?;
+        let first = self.overdue_since.map_or(oldest, |first| first.min(oldest));
+        self.overdue_since = Some(first);
+        Some(first.max(self.visits.answered_at))
     }
 
     /// What silence means, by the latest of the peer's own probes since the last answer: if they come as usual, our probes
     /// do not get there; if few or none come, the way back is sick, and nothing can be said of the way there. `None` while
     /// that is open.
     fn meaning(&self, now: Nanos) -> Option<Place> {
-        let guess = self.located.guess();
-        let Some(Latest { seen, expected }) = self.visits.latest(now) else {
+        match self.visits.latest(now) {
+            Some(latest) => self.told_by(&latest, true),
             // Does not probe us, or too seldom to be missed already.
-            return Some(guess);
-        };
-        if seen as f64 <= USUAL * expected as f64 {
+            None => Some(self.located.guess()),
+        }
+    }
+
+    /// Where our probes are lost, by the peer's own. `is_long` is whether it has gone on for so long that few of the peer's
+    /// probes are as telling as none.
+    fn told_by(&self, &Latest { seen, expected }: &Latest, is_long: bool) -> Option<Place> {
+        let comes_as_usual = seen as f64 > USUAL * expected as f64;
+        if !comes_as_usual && (is_long || seen == 0) {
             Some(Place::known(Lost::Silent))
-        } else if guess.lost != Lost::Silent || expected >= CONVINCING {
+        } else if comes_as_usual
+            // Where the way back is known to lose, that a few of the peer's probes made it may be luck.
+            && (self.located.guess().lost != Lost::Silent || expected >= CONVINCING)
+        {
             Some(Place::known(Lost::Forward))
         } else {
-            // The way back is known to lose; that a few of the peer's probes made it may be luck.
             None
         }
     }
@@ -148,6 +172,9 @@ impl Visits {
         }
         self.packets = arrivals.packets;
         self.last_at = arrivals.last_at;
+        if self.gap.is_none() {
+            self.marks = [Mark { packets: self.packets, at: now.max(answered_at) }; 2];
+        }
         let visits = self.packets.saturating_sub(self.since.0);
         if visits >= Self::WINDOW || self.gap.is_none() && visits >= Self::ENOUGH {
             let gap = self.last_at.saturating_sub(self.since.1) / visits;

@@ -46,6 +46,7 @@ impl Path {
             track.fit = random.chance(0.5);
             track.silences = number(random);
             track.evidence_at = time(random);
+            track.probed_at = time(random);
             track.unknown_because =
                 [Unknown::Starting, Unknown::Expired, Unknown::Silence][random.below(3) as usize];
             reported.state = State::ALL[random.below(4) as usize];

@@ -14,9 +14,13 @@ use crate::verdict::{Cause, Nanos, SECOND, State};
 /// Probes in a row of which nothing can be said, after which nothing can be said of the direction.
 const SILENCES: u32 = 5;
 
-/// What went from unhealthy to unknown twice within so long does not go back for as long, unless it was healthy in between.
-/// Where almost all is lost, evidence comes and goes, and the verdict would with it.
+/// What went from unhealthy to unknown within so long of the last time, or of falling silent, does not go back for as long,
+/// unless it was healthy in between. Where almost all is lost, evidence comes and goes, and the verdict would with it.
 const HUSH: Nanos = 3_600 * SECOND;
+
+/// An alarm lives on signs of life alone for as long as so many probes take. Where 90 % are lost on the other way, and so say
+/// nothing of this one, as many in a row are once in 40,000 times.
+const HEARSAY: u32 = 100;
 
 /// What the probes of one direction say.
 #[derive(Clone, Debug, Default)]
@@ -35,8 +39,10 @@ pub struct Track {
     pub(super) fit: bool,
     pub(super) silences: u32,
     pub(super) evidence_at: Option<Nanos>,
+    /// When it was last known what became of a probe here.
+    pub(super) probed_at: Option<Nanos>,
     pub(super) unknown_because: Unknown,
-    /// When the evidence of an alarm was last gone.
+    /// When the peer fell silent, or the evidence of an alarm was gone.
     pub(super) lapsed_at: Option<Nanos>,
     /// Until then, it takes a recovery to make more than unknown of it.
     pub(super) hushed_until: Nanos,
@@ -68,7 +74,7 @@ impl Track {
         self.recovery.pass(self.enough(settings));
         self.evidence.add(false);
         self.silences = 0;
-        self.evidence_at = Some(now);
+        (self.evidence_at, self.probed_at) = (Some(now), Some(now));
     }
 
     /// A probe that was sent then was lost. Returns whether this has raised the alarm.
@@ -76,7 +82,7 @@ impl Track {
         self.recovery.lose(settings.penalty);
         self.evidence.add(true);
         self.silences = 0;
-        self.evidence_at = Some(now);
+        (self.evidence_at, self.probed_at) = (Some(now), Some(now));
         if self.is_same_blip(sent_at, settings) {
             return false;
         }
@@ -106,7 +112,7 @@ impl Track {
     /// A probe was lost that belongs to a flow's own loss: no evidence for the alarm, but none for recovery either.
     pub fn lose_aside(&mut self, now: Nanos, settings: &Settings) {
         self.recovery.lose(settings.penalty);
-        self.evidence_at = Some(now);
+        (self.evidence_at, self.probed_at) = (Some(now), Some(now));
     }
 
     fn is_same_blip(&self, sent_at: Nanos, settings: &Settings) -> bool {
@@ -118,11 +124,9 @@ impl Track {
         settings.defects.has(Defect::Freshness) && self.alarmed && self.evidence_at.is_none()
     }
 
-    /// There is a sign of life, though no probe of ours: no evidence for an alarm.
+    /// There is a sign of life, though no probe of ours.
     pub const fn alive(&mut self, now: Nanos) {
-        if !self.alarmed {
-            self.evidence_at = Some(now);
-        }
+        self.evidence_at = Some(now);
     }
 
     /// Nothing can be said of a probe.
@@ -174,6 +178,9 @@ impl Track {
             self.bank.clamp(&settings.path);
         }
         if self.silences >= SILENCES && !self.alarmed {
+            if self.fit {
+                self.lapsed_at = Some(now);
+            }
             self.forget(Unknown::Silence);
         } else if self.is_expired(now, settings) {
             if settings.defects.has(Defect::Freshness) && self.alarmed {
@@ -236,12 +243,14 @@ impl Track {
         self.alarmed || self.fit
     }
 
-    /// Whether the newest evidence is too old. Evidence from the future is none.
+    /// Whether the newest evidence is too old: of an alarm, signs of life are none for ever. Evidence from the future is none.
     fn is_expired(&self, now: Nanos, settings: &Settings) -> bool {
         if settings.defects.has(Defect::NoExpiry) {
             return false;
         }
-        self.evidence_at.is_none_or(|at| at > now || now - at > settings.expiry)
+        let is_older = |at: Option<Nanos>, limit| at.is_none_or(|at| at > now || now - at > limit);
+        is_older(self.evidence_at, settings.expiry)
+            || self.alarmed && is_older(self.probed_at, settings.expiry + settings.time_of(HEARSAY))
     }
 
     fn forget(&mut self, because: Unknown) {

@@ -96,8 +96,6 @@ pub struct Change {
     pub peer: usize,
     /// What it says.
     pub transition: Transition,
-    /// What it says of the path as a whole then.
-    pub path: State,
 }
 
 /// The network.
@@ -288,8 +286,8 @@ impl World {
         }
         let changes = &mut self.changes;
         let before = changes.len();
-        node.tick(self.now, &self.setup, &mut |peer, transition, path| {
-            changes.push(Change { node: index, peer, transition, path });
+        node.tick(self.now, &self.setup, &mut |peer, transition| {
+            changes.push(Change { node: index, peer, transition });
         });
         let isolated = self.nodes[index].judge.isolated_since().is_some();
         for at in before..self.changes.len() {

@@ -11,11 +11,8 @@ use probe_user::{
 use super::{Kind, Outcome, Violation};
 use crate::world::{Setup, World, node::Node};
 
-/// Which verdict: of a node, on the path to a peer, by direction; [`WHOLE`] is that on the path as a whole.
+/// Which verdict: of a node, on the path to a peer, by direction.
 type Whose = (usize, usize, usize);
-
-/// In the place of a direction.
-const WHOLE: usize = 2;
 
 /// A run, and what is watched.
 pub(super) struct Run {
@@ -105,10 +102,6 @@ impl Run {
             self.outcome.log = (self.outcome.log ^ number).wrapping_mul(0x0100_0000_01b3);
             let whose = (node, peer, transition.direction as usize);
             self.changes.entry(whose).or_default().push((transition.at, transition.to));
-            let of_path = self.changes.entry((node, peer, WHOLE)).or_default();
-            if of_path.last().is_none_or(|(_, state)| *state != change.path) {
-                of_path.push((transition.at, change.path));
-            }
         }
     }
 

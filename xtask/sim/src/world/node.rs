@@ -9,7 +9,7 @@ use probe_user::{
         observation::{Observation, moment},
     },
     random::Random,
-    verdict::{Nanos, State},
+    verdict::Nanos,
 };
 
 use super::Setup;
@@ -100,12 +100,7 @@ impl Node {
     }
 
     /// What the agent does hundred times a second.
-    pub fn tick(
-        &mut self,
-        now: Nanos,
-        setup: &Setup,
-        sink: &mut impl FnMut(usize, Transition, State),
-    ) {
+    pub fn tick(&mut self, now: Nanos, setup: &Setup, sink: &mut impl FnMut(usize, Transition)) {
         let (settings, moment) = (&setup.settings, moment(now));
         for path in &mut self.paths {
             let health = &mut path.health;
@@ -115,7 +110,7 @@ impl Node {
         }
         self.judge.tick(&mut self.paths, moment, settings, &mut |news| {
             if let News::Verdict { member, transition, .. } = news {
-                sink(member.peer, transition, member.health.state());
+                sink(member.peer, transition);
             }
         });
     }
