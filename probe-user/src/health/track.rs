@@ -178,19 +178,15 @@ impl Track {
             self.bank.clamp(&settings.path);
         }
         if self.silences >= SILENCES && !self.alarmed {
-            if self.fit {
-                self.lapsed_at = Some(now);
-            }
+            self.lapse(now);
             self.forget(Unknown::Silence);
         } else if self.is_expired(now, settings) {
             if settings.defects.has(Defect::Freshness) && self.alarmed {
                 self.evidence_at = None;
                 return false;
             }
-            if self.alarmed {
-                let again = self.lapsed_at.is_some_and(|at| now.saturating_sub(at) < HUSH);
-                self.hushed_until = if again { now + HUSH } else { 0 };
-                self.lapsed_at = Some(now);
+            if self.alarmed || self.silences > 0 {
+                self.lapse(now);
             }
             match self.unknown_because {
                 _ if self.silences > 0 => self.forget(Unknown::Silence),
@@ -237,6 +233,16 @@ impl Track {
                 Unknown::Silence => (State::Unknown, Cause::Silence),
             },
         }
+    }
+
+    /// The peer has fallen silent, or the evidence of an alarm is gone.
+    fn lapse(&mut self, now: Nanos) {
+        if !self.is_judged() {
+            return;
+        }
+        let again = self.lapsed_at.is_some_and(|at| now.saturating_sub(at) < HUSH);
+        self.hushed_until = if self.alarmed && again { now + HUSH } else { 0 };
+        self.lapsed_at = Some(now);
     }
 
     const fn is_judged(&self) -> bool {
