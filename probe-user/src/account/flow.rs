@@ -72,6 +72,14 @@ impl Flow {
         self.rtt.deadline(rules.timeout)
     }
 
+    /// How long a probe is waited for of which nothing tells where it was lost: for the timeout, but at least until the next
+    /// probe's answer would have told.
+    #[must_use]
+    pub fn patience(&self, rules: &Rules) -> Nanos {
+        // Probes are sent with a jitter of a tenth of the interval to either side.
+        rules.timeout.max(rules.interval * 12 / 10 + self.deadline(rules))
+    }
+
     /// When the oldest probe left that is overdue and not judged yet.
     pub fn waiting_since(&self, memory: &impl Memory, rules: &Rules, now: Nanos) -> Option<Nanos> {
         let slot = memory.slot(self.next);
@@ -189,7 +197,7 @@ impl Flow {
         }
         // Other flows of the path pass, this one does not, and no answer tells where it ends.
         let oldest = memory.slot(self.next);
-        if now.saturating_sub(oldest.sent_at) >= rules.timeout {
+        if now.saturating_sub(oldest.sent_at) >= self.patience(rules) {
             let place = self.place_of_next(memory, rules).unwrap_or(located.guess());
             self.give_up(memory, place, located, sink);
             return true;

@@ -77,15 +77,16 @@ impl Path {
     /// What the path's silence means for its probes; `None` while it is not silent, or while that is open.
     ///
     /// It is silent when no flow has had an answer for as long as [`SILENT_PROBES`] probes and the time for an answer to the
-    /// last of them take. Where probes are rare, that is longer than `timeout`, after which they are given up one by one;
-    /// then it is enough that the peer's own probes leave no doubt.
+    /// last of them take. Where probes are rare, that is longer than a single one is waited for; then it is enough that the
+    /// peer's own probes leave no doubt.
     fn silence(&mut self, memories: &[impl Memory], now: Nanos) -> Option<Place> {
         let waited = now.saturating_sub(self.waiting_since(memories, now)?);
         let deadline = self.flows.iter().map(|flow| flow.deadline(&self.rules)).max()?;
+        let patience = self.flows.iter().map(|flow| flow.patience(&self.rules)).max()?;
         let rounds = u64::from(SILENT_PROBES).div_ceil(self.flows.len().max(1) as u64);
         if waited >= rounds * self.rules.interval + deadline {
             self.meaning(now)
-        } else if waited >= self.rules.timeout {
+        } else if waited >= patience {
             self.visits.latest(now).and_then(|latest| self.told_by(&latest, false))
         } else {
             None
