@@ -84,12 +84,12 @@ impl Path {
         let deadline = self.flows.iter().map(|flow| flow.deadline(&self.rules)).max()?;
         let patience = self.flows.iter().map(|flow| flow.patience(&self.rules)).max()?;
         let rounds = u64::from(SILENT_PROBES).div_ceil(self.flows.len().max(1) as u64);
-        if waited >= rounds * self.rules.interval + deadline {
-            self.meaning(now)
-        } else if waited >= patience {
-            self.visits.latest(now).and_then(|latest| self.told_by(&latest, false))
-        } else {
-            None
+        let is_silent = waited >= rounds * self.rules.interval + deadline;
+        match self.visits.latest(now) {
+            Some(latest) if is_silent || waited >= patience => self.told_by(&latest),
+            // Does not probe us, or too seldom to be missed already.
+            None if is_silent => Some(self.located.guess()),
+            _ => None,
         }
     }
 
@@ -108,26 +108,13 @@ impl Path {
     /// What silence means, by the latest of the peer's own probes since the last answer: if they come as usual, our probes
     /// do not get there; if few or none come, the way back is sick, and nothing can be said of the way there. `None` while
     /// that is open.
-    fn meaning(&self, now: Nanos) -> Option<Place> {
-        match self.visits.latest(now) {
-            Some(latest) => self.told_by(&latest, true),
-            // Does not probe us, or too seldom to be missed already.
-            None => Some(self.located.guess()),
-        }
-    }
-
-    /// Where our probes are lost, by the peer's own. `is_long` is whether it has gone on for so long that few of the peer's
-    /// probes are as telling as none.
-    fn told_by(&self, &Latest { seen, expected }: &Latest, is_long: bool) -> Option<Place> {
-        let comes_as_usual = seen as f64 > USUAL * expected as f64;
-        if !comes_as_usual && (is_long || seen == 0) {
+    fn told_by(&self, &Latest { seen, expected }: &Latest) -> Option<Place> {
+        if seen as f64 <= USUAL * expected as f64 {
             Some(Place::known(Lost::Silent))
-        } else if comes_as_usual
-            // Where the way back is known to lose, that a few of the peer's probes made it may be luck.
-            && (self.located.guess().lost != Lost::Silent || expected >= CONVINCING)
-        {
+        } else if self.located.guess().lost != Lost::Silent || expected >= CONVINCING {
             Some(Place::known(Lost::Forward))
         } else {
+            // The way back is known to lose; that a few of the peer's probes made it may be luck.
             None
         }
     }
