@@ -84,7 +84,8 @@ impl Directory {
         let segments = segments(path)?.into();
         let trial = path.join(format!("{PREFIX}trial"));
         let written = fs::write(&trial, TRIAL);
-        fs::remove_file(&trial).or_else(|error| written.and(Err(error)))?;
+        let removed = fs::remove_file(&trial);
+        written.and(removed)?;
         Ok(Self { path: path.to_owned(), limit, segments, current: None })
     }
 
@@ -107,20 +108,33 @@ impl Directory {
     /// happens.
     ///
     /// # Errors
-    /// Where it cannot be written. Then the segment ends with what was.
+    /// Where it cannot be written. Then the segment ends with what was; where that is nothing, it is no more.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(mut file) = self.current.take() else { return Ok(()) };
-        self.make_room(bytes.len() as u64)?;
-        let written = file.write_all(bytes);
-        if let Some(segment) = self.segments.back_mut() {
-            segment.size = match written {
-                Ok(()) => segment.size + bytes.len() as u64,
-                Err(_) => file.metadata().map_or(segment.size, |metadata| metadata.len()),
-            };
+        let room = self.make_room(bytes.len() as u64);
+        let written = room.and_then(|()| file.write_all(bytes));
+        let Some(segment) = self.segments.back_mut() else { return written };
+        match written {
+            Ok(()) => {
+                segment.size += bytes.len() as u64;
+                self.current = Some(file);
+            }
+            // No room is taken by what could not be read.
+            Err(_) if segment.size == 0 => self.give_up(),
+            Err(_) => {
+                file.set_len(segment.size).ok();
+                segment.size = file.metadata().map_or(segment.size, |metadata| metadata.len());
+            }
         }
-        written?;
-        self.current = Some(file);
-        Ok(())
+        written
+    }
+
+    /// Takes the newest segment away.
+    fn give_up(&mut self) {
+        if let Some(newest) = self.segments.pop_back() {
+            // Where it stays, the next look at the directory finds it.
+            fs::remove_file(file(&self.path, newest.number)).ok();
+        }
     }
 
     /// Takes the oldest segments away until so many more octets have room.
@@ -142,5 +156,44 @@ impl Directory {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::ErrorKind, os::unix::fs::symlink};
+
+    use super::*;
+
+    const LIMIT: u64 = 1 << 20;
+
+    fn full_disk() -> File {
+        OpenOptions::new().write(true).open("/dev/full").unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_is_seen_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        symlink("/dev/full", directory.path().join("linkprobe-trial")).unwrap();
+        let error = Directory::open(directory.path(), LIMIT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn a_segment_that_never_had_anything_leaves_nothing_behind() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(parent.path(), LIMIT).unwrap();
+        directory.begin(1).unwrap();
+        directory.append(b"kept").unwrap();
+        directory.begin(2).unwrap();
+        directory.current = Some(full_disk());
+        assert_eq!(directory.append(b"lost").unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(segments(parent.path()).unwrap(), [Segment { number: 1, size: 4 }]);
+        // What follows in that segment is left out in silence, until the next one.
+        directory.append(b"lost").unwrap();
+        directory.begin(3).unwrap();
+        directory.append(b"kept").unwrap();
+        let all = segments(parent.path()).unwrap();
+        assert_eq!(all, [Segment { number: 1, size: 4 }, Segment { number: 3, size: 4 }]);
     }
 }
