@@ -80,12 +80,13 @@ impl Encoder {
         }
     }
 
-    /// Takes in what the engine is fed at a moment, until [`Encoder::tick`] ends it.
-    ///
-    /// # Panics
-    /// Where the header has no such path or flow.
+    /// Takes in what the engine is fed at a moment, until [`Encoder::tick`] ends it. Where the header has no such path or
+    /// flow, nothing happens: a recording is worth less than the verdicts of the thread that makes it.
     pub fn note(&mut self, path: usize, seen: &Observation, now: Nanos) {
         let Sessions { flows, round_trips } = &mut self.sessions;
+        if path >= self.paths || seen.flow >= *flows {
+            return;
+        }
         let ahead = (path + self.paths - self.last_path) % self.paths;
         self.last_path = path;
         let session = (ahead * *flows + seen.flow) as u64;

@@ -7,6 +7,7 @@ use crate::{
     record::{
         Damage,
         codec::{self, Encoder, Seen},
+        header::Header,
     },
     verdict::{MILLISECOND, Nanos},
 };
@@ -137,6 +138,25 @@ fn what_no_agent_writes_is_told_with_its_place() {
     flows.probe.flows = 0;
     let what = corrupt(&flows.encode()).1;
     assert_eq!(what, "the header: probe.flows is not what an agent would have written");
+}
+
+#[test]
+fn what_the_header_does_not_have_is_left_out() {
+    let (header, now) = (header(3), 2_000_000 * MOMENT);
+    let mut encoder = Encoder::new(&header);
+    let answered =
+        |flow| Observation::new(flow, now, Outcome::Answered { round_trip: 31_000_000 }, now);
+    encoder.note(3, &answered(0), now);
+    encoder.note(0, &answered(4), now);
+    encoder.note(2, &answered(3), now);
+    let mut bytes = header.encode();
+    encoder.tick(now, &mut bytes);
+    assert_eq!(
+        decode(&bytes),
+        (vec![(now, vec![Seen { path: 2, observation: answered(3) }])], None)
+    );
+    let no_paths = Header { paths: Vec::new(), ..header };
+    Encoder::new(&no_paths).note(0, &answered(0), now);
 }
 
 /// The size of a recording is promised in the README.
