@@ -135,9 +135,9 @@ impl Recorder {
     /// Ends a tick.
     pub fn tick(&mut self, now: Nanos) {
         let Some(segment) = &mut self.segment else { return };
-        segment.tick(now, &mut self.part.bytes);
+        segment.tick(now);
         self.ticks += 1;
-        let length = self.part.bytes.len();
+        let length = self.part.bytes.len() + segment.pending();
         let is_full = self.written + length as u64 >= self.limit;
         let is_due = length >= LONGEST || now.saturating_sub(self.handed_over_at) >= OLDEST;
         if !is_full && !is_due {
@@ -161,7 +161,10 @@ impl Recorder {
 
     fn hand_over(&mut self) -> Result<(), ()> {
         let next = Part { begins: None, bytes: Vec::with_capacity(self.part.bytes.len()) };
-        let part = mem::replace(&mut self.part, next);
+        let mut part = mem::replace(&mut self.part, next);
+        if let Some(segment) = &mut self.segment {
+            segment.write(&mut part.bytes);
+        }
         self.written += part.bytes.len() as u64;
         let Some(sender) = &self.disk.sender else { return Err(()) };
         match sender.try_send(part) {
@@ -175,10 +178,10 @@ impl Recorder {
 
     /// The segment ends here, with all that was observed so far.
     fn end_segment(&mut self) {
-        let had_segment = self.segment.take().is_some();
-        if had_segment && self.hand_over().is_err() {
+        if self.segment.is_some() && self.hand_over().is_err() {
             self.leave_out(0);
         }
+        self.segment = None;
     }
 
     /// The segment ends where it was last handed over, and the next one says that a part is missing before it.
@@ -204,10 +207,11 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if self.segment.is_some()
+        if let Some(segment) = &mut self.segment
             && let Some(sender) = &self.disk.sender
         {
-            let part = mem::replace(&mut self.part, Part { begins: None, bytes: Vec::new() });
+            let mut part = mem::replace(&mut self.part, Part { begins: None, bytes: Vec::new() });
+            segment.write(&mut part.bytes);
             // The verdicts are over: now there is time to wait for the disk.
             sender.send(part).ok();
         }
