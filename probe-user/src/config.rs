@@ -47,10 +47,6 @@ pub use value::code_point;
 /// The port that STAMP was given by IANA (RFC 8762, section 4.1).
 pub const STAMP_PORT: u16 = 862;
 
-/// The most sessions, which is peers times flows: an SSID has 16 bits, and 0 names none
-/// (RFC 8972, section 3).
-pub const MAX_SESSIONS: usize = 65_535;
-
 /// A config that was read and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

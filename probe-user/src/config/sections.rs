@@ -14,9 +14,10 @@ use super::error::Problem;
 use super::reader::{Placed, Reader, Section, suggestion};
 use super::value;
 use super::{
-    Config, DatapathKind, MAX_SESSIONS, NodeConfig, PeerAddress, PeerConfig, ProbeConfig,
-    WebConfig, health, peer, record, reflector,
+    Config, DatapathKind, NodeConfig, PeerAddress, PeerConfig, ProbeConfig, WebConfig, health,
+    peer, record, reflector,
 };
+use crate::limits::MAX_SESSIONS;
 
 /// The sections that this version knows.
 pub(super) const SECTIONS: [&str; 8] =

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Damage, part, varint::Cursor};
 use crate::{
-    config::MAX_SESSIONS,
     health::{Goals, Settings},
+    limits::MAX_SESSIONS,
     verdict::{Nanos, SECOND},
 };
 
