@@ -9,10 +9,12 @@
 //! - [`codec`]: from ticks to octets and back. Pure.
 //! - [`player`]: from ticks to the verdicts that they lead to. Pure.
 //! - [`recorder`]: what the judge hands over, and to whom, without ever waiting.
+//! - `disk`: the thread that takes it, whatever the disk does.
 //! - [`directory`]: the files, and that they take no more than they may.
 
 pub mod codec;
 pub mod directory;
+mod disk;
 pub mod header;
 mod part;
 pub mod player;

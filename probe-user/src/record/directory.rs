@@ -5,9 +5,9 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -72,21 +72,24 @@ pub struct Directory {
     segments: VecDeque<Segment>,
     /// The one that is written.
     current: Option<File>,
+    /// Locked as long as it is open.
+    _lock: File,
 }
 
 impl Directory {
     /// Makes the directory unless it is there, and sees whether it can be written to.
     ///
     /// # Errors
-    /// Where that fails.
+    /// Where that fails, or another agent records there.
     pub fn open(path: &Path, limit: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let lock = lock(&path.join(format!("{PREFIX}lock")))?;
         let segments = segments(path)?.into();
         let trial = path.join(format!("{PREFIX}trial"));
         let written = fs::write(&trial, TRIAL);
         let removed = fs::remove_file(&trial);
         written.and(removed)?;
-        Ok(Self { path: path.to_owned(), limit, segments, current: None })
+        Ok(Self { path: path.to_owned(), limit, segments, current: None, _lock: lock })
     }
 
     /// Begins a segment, at this time in milliseconds since the Unix epoch.
@@ -111,7 +114,7 @@ impl Directory {
     /// Where it cannot be written. Then the segment ends with what was; where that is nothing, it is no more.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(mut file) = self.current.take() else { return Ok(()) };
-        let room = self.make_room(bytes.len() as u64);
+        let room = still_there(&file).and_then(|()| self.make_room(bytes.len() as u64));
         let written = room.and_then(|()| file.write_all(bytes));
         let Some(segment) = self.segments.back_mut() else { return written };
         match written {
@@ -159,6 +162,29 @@ impl Directory {
     }
 }
 
+/// Keeps other agents away: they would take each other's segments for old ones of their own.
+fn lock(path: &Path) -> io::Result<File> {
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let message = "another agent records there; give each a directory of its own";
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
+        }
+        // Some file systems have no locks, and are good enough for one agent.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Whether a file can still be found by its name, or was removed while it was written: nobody would ever read it.
+fn still_there(file: &File) -> io::Result<()> {
+    if file.metadata()?.nlink() > 0 {
+        return Ok(());
+    }
+    let message = "the segment was removed while it was written";
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
+}
+
 #[cfg(test)]
 mod tests {
     use std::{io::ErrorKind, os::unix::fs::symlink};
@@ -177,6 +203,16 @@ mod tests {
         symlink("/dev/full", directory.path().join("linkprobe-trial")).unwrap();
         let error = Directory::open(directory.path(), LIMIT).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn two_agents_do_not_share_a_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let first = Directory::open(parent.path(), LIMIT).unwrap();
+        let error = Directory::open(parent.path(), LIMIT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceBusy, "{error}");
+        drop(first);
+        Directory::open(parent.path(), LIMIT).unwrap();
     }
 
     #[test]
