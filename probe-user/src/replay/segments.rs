@@ -48,10 +48,8 @@ pub(super) fn find(files: &[PathBuf], tell: &mut impl FnMut(String)) -> Result<V
             Err(error) => refused.push(error),
         }
     }
-    if segments.is_empty()
-        && let Some(error) = refused.pop()
-    {
-        return Err(error);
+    if segments.is_empty() && !refused.is_empty() {
+        return Err(refused.swap_remove(0));
     }
     for error in refused {
         tell(format!("left out: {error:#}"));
