@@ -117,10 +117,7 @@ impl Desk {
     /// What is printed, and what is said of it.
     fn told(&self, config: Option<PathBuf>) -> (String, Vec<String>) {
         let files = vec![self.directory.path().to_owned()];
-        self.told_of(Arguments { files, config, compare: None, json: false })
-    }
-
-    fn told_of(&self, arguments: Arguments) -> (String, Vec<String>) {
+        let arguments = Arguments { files, config, compare: None, json: false };
         let (mut out, mut told) = (Vec::new(), Vec::new());
         let here = format!("{}/", self.directory.path().display());
         let mut tell = |text: String| told.push(text.replace(&here, ""));
