@@ -61,6 +61,11 @@ impl Disk {
         Ok(Self { path, sender: Some(sender), failed, ended })
     }
 
+    /// The directory that it writes to.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Gives it a part to write, unless too many wait already.
     pub(super) fn give(&self, part: Part) -> Result<(), ()> {
         let Some(sender) = &self.sender else { return Err(()) };

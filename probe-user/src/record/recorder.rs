@@ -44,7 +44,7 @@ impl fmt::Display for Missing {
             Self::Failed => "it could not be written",
             Self::Slow => "the disk did not keep up",
             Self::Changes => "what is probed has changed more than once in a second",
-            Self::TooLong => "record.limit was too small for so many peers",
+            Self::TooLong => "record.limit is too small for so many peers",
         })
     }
 }
@@ -131,15 +131,18 @@ impl Recorder {
         }
         if now < self.paused_until || self.is_too_long {
             (self.left_out, header.gap) = (self.left_out + 1, true);
+            if self.is_too_long {
+                self.complain(now);
+            }
             return;
         }
         header.unix = clock::realtime() / MOMENT;
         header.monotonic = now / MOMENT;
         let bytes = header.encode();
         if bytes.len() as u64 > self.limit / 2 {
-            tracing::error!("not recorded: record.limit is too small for so many peers");
             (self.is_too_long, self.missing) = (true, Missing::TooLong);
             (self.left_out, header.gap) = (self.left_out + 1, true);
+            self.complain(now);
             return;
         }
         self.segment = Some(Encoder::new(header));
@@ -221,12 +224,14 @@ impl Recorder {
         }
     }
 
+    /// Tells what was left out since this was last told, once in a while.
     fn complain(&mut self, now: Nanos) {
         let due = self.complained_at.is_none_or(|at| now >= at + LONG_PAUSE);
         let ticks = self.left_out - self.told;
         if ticks > 0 && due {
             (self.complained_at, self.told) = (Some(now), self.left_out);
-            tracing::warn!(ticks, "a part of the recording is missing: {}", self.missing);
+            let (directory, why) = (self.disk.path().display(), self.missing);
+            tracing::warn!(ticks, "a part of the recording in {directory} is missing: {why}");
         }
     }
 }

@@ -220,6 +220,22 @@ fn many_changes_in_a_second_make_one_segment() {
 }
 
 #[test]
+fn a_limit_that_is_too_small_for_the_peers_is_one_until_there_are_fewer() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut judge = Judge::start(directory.path());
+    judge.recorder.set_header(header(4_000));
+    (0..150).for_each(|_| judge.tick(1));
+    assert!(!judge.recorder.is_recording());
+    assert_eq!(judge.recorder.left_out(), 150);
+    judge.recorder.set_header(header(4));
+    judge.tick(1);
+    drop(judge);
+    let segments = read(directory.path());
+    let [(header, 1)] = &segments[..] else { panic!("{segments:?}") };
+    assert_eq!((header.paths.len(), header.gap), (4, true));
+}
+
+#[test]
 fn a_change_after_a_while_makes_no_gap() {
     let directory = tempfile::tempdir().unwrap();
     let mut judge = Judge::start(directory.path());
