@@ -31,6 +31,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use auth::KeyFile;
 use clap::ValueEnum;
 use probe_ebpf::ntp::Format;
 
@@ -45,10 +46,6 @@ pub use value::code_point;
 
 /// The port that STAMP was given by IANA (RFC 8762, section 4.1).
 pub const STAMP_PORT: u16 = 862;
-
-/// The most sessions, which is peers times flows: an SSID has 16 bits, and 0 names none
-/// (RFC 8972, section 3).
-pub const MAX_SESSIONS: usize = 65_535;
 
 /// A config that was read and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -145,13 +142,26 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or anything in it is wrong.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, KeyFile::Read)
+    }
+
+    /// The same without a look at the key file, for all that needs no key: the config of another host can be judged
+    /// where its secrets are not. There are no keys in it then, and none that it names is said to be missing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or anything else in it is wrong.
+    pub fn load_without_keys(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, KeyFile::Ignored)
+    }
+
+    fn load_with(path: &Path, key_file: KeyFile) -> Result<Self, ConfigError> {
         let file = path.display().to_string();
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(source) => return Err(ConfigError::Unreadable { file, source }),
         };
         match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(text, &file),
+            Ok(text) => Self::parse_with(text, &file, key_file),
             Err(error) => Err(ConfigError::not_utf8(file, &bytes, error.valid_up_to())),
         }
     }
@@ -162,8 +172,12 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the text.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        Self::parse_with(text, file_name, KeyFile::Read)
+    }
+
+    fn parse_with(text: &str, file_name: &str, key_file: KeyFile) -> Result<Self, ConfigError> {
         let directory = Path::new(file_name).parent().unwrap_or(Path::new(""));
-        sections::parse(text, directory)
+        sections::parse(text, directory, key_file)
             .map_err(|problems| ConfigError::Invalid { file: file_name.to_owned(), problems })
     }
 

@@ -3,9 +3,10 @@
 //! **Core**: plain values in, plain values out. No clock, no socket, no async; time is an argument.
 //! - [`verdict`]: states, directions, causes.
 //! - [`account`]: from the memory of the kernel to the outcome of every probe.
+//! - [`limits`]: what bounds a config and a recording alike.
 //! - [`prefix`]: prefixes of addresses.
 //! - [`health`]: from outcomes to verdicts.
-//! - [`record`]: what the verdicts were made of, and the same again with other numbers (its `directory` and `recorder` are io).
+//! - [`record`]: what the verdicts were made of, and the same again with other numbers (its `directory`, `disk` and `recorder` are io).
 //! - [`random`]: pseudorandom numbers for simulations.
 //! - [`reflector`]: from a request to its reply, where the kernel does not do it.
 //! - [`report`]: the documents that the outside reads.
@@ -31,6 +32,7 @@ pub mod config;
 pub mod datapath;
 pub mod health;
 pub mod keys;
+pub mod limits;
 pub mod metrics;
 pub mod ping;
 pub mod prefix;

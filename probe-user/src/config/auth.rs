@@ -32,7 +32,16 @@ pub enum PeerAuth {
     Key(String),
 }
 
-/// The keys of a config that is being read. Where the file was refused, nobody knows which there are.
+/// Whether the key file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyFile {
+    /// It is.
+    Read,
+    /// It need not be there.
+    Ignored,
+}
+
+/// The keys of a config that is being read. Where the file was refused or not read, nobody knows which there are.
 pub(super) struct Keys(Option<KeyRing>);
 
 impl Keys {
@@ -52,14 +61,19 @@ impl Keys {
 }
 
 /// Reads the section. The key file is looked for from `directory` on.
-pub(super) fn read(mut section: Section<'_, '_>, directory: &Path) -> (AuthConfig, Keys) {
+pub(super) fn read(
+    mut section: Section<'_, '_>,
+    directory: &Path,
+    key_file: KeyFile,
+) -> (AuthConfig, Keys) {
     let before = section.reader.count();
     let ring = section.optional("keys", |value| {
         let file = value::string(value, "\"keys\"")?;
-        KeyRing::load(&directory.join(file)).map_err(|error| error.to_string())
+        let load = || KeyRing::load(&directory.join(file)).map_err(|error| error.to_string());
+        (key_file == KeyFile::Read).then(load).transpose()
     });
     let keys = match ring {
-        Some(ring) => Keys(Some(ring.value)),
+        Some(ring) => Keys(ring.value),
         None if section.reader.count() > before => Keys(None),
         None => Keys(Some(KeyRing::default())),
     };

@@ -9,7 +9,8 @@ use super::value;
 /// `[record]`: where the recording is kept, and how much of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordConfig {
-    /// The directory of the recording; `None` where nothing is recorded.
+    /// The directory of the recording, of this agent alone; `None` where nothing is recorded. Whether it can be written
+    /// to decides about the recording only.
     pub directory: Option<PathBuf>,
     /// The most that it may take, in octets; 1 MiB to 1 TiB. The oldest part makes room for the newest.
     pub limit: u64,

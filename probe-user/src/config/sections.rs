@@ -9,37 +9,48 @@ use probe_ebpf::ntp::Format;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::auth::{self, Keys};
+use super::auth::{self, KeyFile, Keys};
 use super::error::Problem;
 use super::reader::{Placed, Reader, Section, suggestion};
 use super::value;
 use super::{
-    Config, DatapathKind, MAX_SESSIONS, NodeConfig, PeerAddress, PeerConfig, ProbeConfig,
-    WebConfig, health, peer, record, reflector,
+    Config, DatapathKind, NodeConfig, PeerAddress, PeerConfig, ProbeConfig, WebConfig, health,
+    peer, record, reflector,
 };
+use crate::limits::MAX_SESSIONS;
 
 /// The sections that this version knows.
 pub(super) const SECTIONS: [&str; 8] =
     ["node", "probe", "health", "record", "auth", "reflector", "peer", "web"];
 
 /// Reads a whole config.
-pub(super) fn parse(text: &str, directory: &Path) -> Result<Config, Vec<Problem>> {
+pub(super) fn parse(
+    text: &str,
+    directory: &Path,
+    key_file: KeyFile,
+) -> Result<Config, Vec<Problem>> {
     let reader = Reader::new(text);
-    let config = reader.document().and_then(|document| read(&reader, &document, directory));
+    let config =
+        reader.document().and_then(|document| read(&reader, &document, directory, key_file));
     match config {
         Some(config) if reader.count() == 0 => Ok(config),
         _ => Err(reader.into_problems()),
     }
 }
 
-fn read(reader: &Reader<'_>, document: &DeTable<'_>, directory: &Path) -> Option<Config> {
+fn read(
+    reader: &Reader<'_>,
+    document: &DeTable<'_>,
+    directory: &Path,
+    key_file: KeyFile,
+) -> Option<Config> {
     unknown_sections(reader, document);
     let node = node(section(reader, document, "node"));
     let (probe, greater_offset) = probe(section(reader, document, "probe"));
     let health = health::read(section(reader, document, "health"), &probe, greater_offset);
     let record = record::read(section(reader, document, "record"), directory);
     let web = web(section(reader, document, "web"));
-    let (auth, keys) = auth::read(section(reader, document, "auth"), directory);
+    let (auth, keys) = auth::read(section(reader, document, "auth"), directory, key_file);
     let reflector = reflector::read(section(reader, document, "reflector"));
     let peers = peers(reader, document, &node, &probe, &keys);
     Some(Config { node, probe, health, record, auth, reflector, peers, web })

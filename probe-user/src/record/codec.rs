@@ -8,12 +8,14 @@
 //! - of an answered probe the round trip less the last one of its flow, in [`ROUND_TRIP`]s; of another one its age, in
 //!   [`AGE`]s.
 //!
-//! All numbers are [varints](https://en.wikipedia.org/wiki/LEB128). So an answered probe takes two octets as long as
+//! All numbers are [varints](https://en.wikipedia.org/wiki/LEB128). The ticks that are written at once make a
+//! [part](super), with a length before and a checksum behind them. So an answered probe takes two octets as long as
 //! round trips do not vary by more than 0.6 ms, and a tick without news one.
 
 use super::{
     Damage,
     header::{Header, LAST_MONOTONIC},
+    part,
     varint::{self, Cursor},
 };
 use crate::{
@@ -27,6 +29,9 @@ const KINDS: u64 = 9;
 
 /// The most octets that the observations of one tick take.
 const LONGEST: usize = 16 << 20;
+
+/// The most octets of ticks that are written at once: a few, and one such tick.
+const LONGEST_PART: usize = 2 * LONGEST;
 
 const LOST: [Lost; 4] = [Lost::Forward, Lost::Reverse, Lost::Unknown, Lost::Silent];
 
@@ -44,6 +49,8 @@ pub struct Seen {
 pub struct Encoder {
     paths: usize,
     sessions: Sessions,
+    /// The ticks that were not written yet.
+    ticks: Vec<u8>,
     /// The observations since the last tick.
     body: Vec<u8>,
     /// The path of the last of them.
@@ -74,18 +81,20 @@ impl Encoder {
         Self {
             paths: header.paths.len(),
             sessions: Sessions::new(header),
+            ticks: Vec::new(),
             body: Vec::new(),
             last_path: 0,
             last_tick: header.monotonic * MOMENT,
         }
     }
 
-    /// Takes in what the engine is fed at a moment, until [`Encoder::tick`] ends it.
-    ///
-    /// # Panics
-    /// Where the header has no such path or flow.
+    /// Takes in what the engine is fed at a moment, until [`Encoder::tick`] ends it. Where the header has no such path or
+    /// flow, nothing happens: a recording is worth less than the verdicts of the thread that makes it.
     pub fn note(&mut self, path: usize, seen: &Observation, now: Nanos) {
         let Sessions { flows, round_trips } = &mut self.sessions;
+        if path >= self.paths || seen.flow >= *flows {
+            return;
+        }
         let ahead = (path + self.paths - self.last_path) % self.paths;
         self.last_path = path;
         let session = (ahead * *flows + seen.flow) as u64;
@@ -100,15 +109,29 @@ impl Encoder {
         }
     }
 
-    /// Appends a tick with all that was taken in before it.
-    pub fn tick(&mut self, now: Nanos, bytes: &mut Vec<u8>) {
+    /// Ends a tick, with all that was taken in before.
+    pub fn tick(&mut self, now: Nanos) {
         let since = now.saturating_sub(self.last_tick) / MOMENT;
         self.last_tick += since * MOMENT;
         self.last_path = 0;
-        varint::put(bytes, 2 * since + u64::from(!self.body.is_empty()));
+        varint::put(&mut self.ticks, 2 * since + u64::from(!self.body.is_empty()));
         if !self.body.is_empty() {
-            varint::put(bytes, self.body.len() as u64);
-            bytes.append(&mut self.body);
+            varint::put(&mut self.ticks, self.body.len() as u64);
+            self.ticks.append(&mut self.body);
+        }
+    }
+
+    /// How many octets of ticks were not written yet.
+    #[must_use]
+    pub const fn pending(&self) -> usize {
+        self.ticks.len()
+    }
+
+    /// Appends all ticks that were not written yet.
+    pub fn write(&mut self, bytes: &mut Vec<u8>) {
+        if !self.ticks.is_empty() {
+            part::put(bytes, &self.ticks);
+            self.ticks.clear();
         }
     }
 }
@@ -116,7 +139,10 @@ impl Encoder {
 /// The ticks of a segment.
 #[derive(Clone, Debug)]
 pub struct Ticks<'d> {
-    cursor: Cursor<'d>,
+    /// The parts that were not begun yet.
+    parts: Cursor<'d>,
+    /// What was not read yet of the one that was.
+    part: Cursor<'d>,
     paths: usize,
     sessions: Sessions,
     last_tick: Nanos,
@@ -130,7 +156,8 @@ pub fn open(bytes: &[u8]) -> Result<(Header, Ticks<'_>), Damage> {
     let mut cursor = Cursor { bytes, offset: 0 };
     let header = Header::decode(&mut cursor)?;
     let ticks = Ticks {
-        cursor,
+        parts: cursor,
+        part: Cursor { bytes: &[], offset: cursor.offset },
         paths: header.paths.len(),
         sessions: Sessions::new(&header),
         last_tick: header.monotonic * MOMENT,
@@ -146,44 +173,38 @@ impl Ticks<'_> {
     /// Where the segment is damaged. What was read before is good; behind it, nothing is to be read.
     pub fn next(&mut self, seen: &mut Vec<Seen>) -> Result<Option<Nanos>, Damage> {
         seen.clear();
-        let offset = self.cursor.offset;
-        match self.read(seen) {
-            // However far a tick has come, where it begins is where the segment could go on.
-            Err(Damage::Truncated { .. }) => Err(Damage::Truncated { offset }),
-            other => other,
+        if self.part.bytes.is_empty() {
+            if self.parts.bytes.is_empty() {
+                return Ok(None);
+            }
+            self.part = self.parts.part(LONGEST_PART)?;
         }
+        let offset = self.part.offset;
+        let read = self.read(seen);
+        read.map(Some).map_err(|damage| damage.in_whole(offset, "a tick is longer than its part"))
     }
 
-    fn read(&mut self, seen: &mut Vec<Seen>) -> Result<Option<Nanos>, Damage> {
-        if self.cursor.bytes.is_empty() {
-            return Ok(None);
-        }
-        let offset = self.cursor.offset;
-        let head = self.cursor.number()?;
+    fn read(&mut self, seen: &mut Vec<Seen>) -> Result<Nanos, Damage> {
+        let offset = self.part.offset;
+        let head = self.part.number()?;
         let now = self.last_tick / MOMENT + head / 2;
         if now > LAST_MONOTONIC {
             return Err(Damage::corrupt(offset, "a tick is many years later"));
         }
         self.last_tick = now * MOMENT;
         if head % 2 == 1 {
-            let length = self.cursor.number()?;
-            let mut body = self.cursor.take(length, LONGEST)?;
+            let length = self.part.number()?;
+            let mut body = self.part.take(length, LONGEST)?;
             let mut path = 0;
             while !body.bytes.is_empty() {
                 let offset = body.offset;
                 let observation = self.observation(&mut body, &mut path).map_err(|damage| {
-                    // The body is complete: what does not end in it is wrong, not missing.
-                    match damage {
-                        Damage::Truncated { .. } => {
-                            Damage::corrupt(offset, "an observation is longer than its tick")
-                        }
-                        corrupt @ Damage::Corrupt { .. } => corrupt,
-                    }
+                    damage.in_whole(offset, "an observation is longer than its tick")
                 })?;
                 seen.push(Seen { path, observation });
             }
         }
-        Ok(Some(self.last_tick))
+        Ok(self.last_tick)
     }
 
     fn observation(

@@ -5,9 +5,9 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -72,20 +72,24 @@ pub struct Directory {
     segments: VecDeque<Segment>,
     /// The one that is written.
     current: Option<File>,
+    /// Locked as long as it is open.
+    _lock: File,
 }
 
 impl Directory {
     /// Makes the directory unless it is there, and sees whether it can be written to.
     ///
     /// # Errors
-    /// Where that fails.
+    /// Where that fails, or another agent records there.
     pub fn open(path: &Path, limit: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        let lock = lock(&path.join(format!("{PREFIX}lock")))?;
         let segments = segments(path)?.into();
         let trial = path.join(format!("{PREFIX}trial"));
         let written = fs::write(&trial, TRIAL);
-        fs::remove_file(&trial).or_else(|error| written.and(Err(error)))?;
-        Ok(Self { path: path.to_owned(), limit, segments, current: None })
+        let removed = fs::remove_file(&trial);
+        written.and(removed)?;
+        Ok(Self { path: path.to_owned(), limit, segments, current: None, _lock: lock })
     }
 
     /// Begins a segment, at this time in milliseconds since the Unix epoch.
@@ -107,20 +111,33 @@ impl Directory {
     /// happens.
     ///
     /// # Errors
-    /// Where it cannot be written. Then the segment ends with what was.
+    /// Where it cannot be written. Then the segment ends with what was; where that is nothing, it is no more.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let Some(mut file) = self.current.take() else { return Ok(()) };
-        self.make_room(bytes.len() as u64)?;
-        let written = file.write_all(bytes);
-        if let Some(segment) = self.segments.back_mut() {
-            segment.size = match written {
-                Ok(()) => segment.size + bytes.len() as u64,
-                Err(_) => file.metadata().map_or(segment.size, |metadata| metadata.len()),
-            };
+        let room = still_there(&file).and_then(|()| self.make_room(bytes.len() as u64));
+        let written = room.and_then(|()| file.write_all(bytes));
+        let Some(segment) = self.segments.back_mut() else { return written };
+        match written {
+            Ok(()) => {
+                segment.size += bytes.len() as u64;
+                self.current = Some(file);
+            }
+            // No room is taken by what could not be read.
+            Err(_) if segment.size == 0 => self.give_up(),
+            Err(_) => {
+                file.set_len(segment.size).ok();
+                segment.size = file.metadata().map_or(segment.size, |metadata| metadata.len());
+            }
         }
-        written?;
-        self.current = Some(file);
-        Ok(())
+        written
+    }
+
+    /// Takes the newest segment away.
+    fn give_up(&mut self) {
+        if let Some(newest) = self.segments.pop_back() {
+            // Where it stays, the next look at the directory finds it.
+            fs::remove_file(file(&self.path, newest.number)).ok();
+        }
     }
 
     /// Takes the oldest segments away until so many more octets have room.
@@ -142,5 +159,77 @@ impl Directory {
             }
         }
         Ok(())
+    }
+}
+
+/// Keeps other agents away: they would take each other's segments for old ones of their own.
+fn lock(path: &Path) -> io::Result<File> {
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            let message = "another agent records there; give each a directory of its own";
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, message))
+        }
+        // Some file systems have no locks, and are good enough for one agent.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+    }
+}
+
+/// Whether a file can still be found by its name, or was removed while it was written: nobody would ever read it.
+fn still_there(file: &File) -> io::Result<()> {
+    if file.metadata()?.nlink() > 0 {
+        return Ok(());
+    }
+    let message = "the segment was removed while it was written";
+    Err(io::Error::new(io::ErrorKind::NotFound, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::ErrorKind, os::unix::fs::symlink};
+
+    use super::*;
+
+    const LIMIT: u64 = 1 << 20;
+
+    fn full_disk() -> File {
+        OpenOptions::new().write(true).open("/dev/full").unwrap()
+    }
+
+    #[test]
+    fn a_full_disk_is_seen_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        symlink("/dev/full", directory.path().join("linkprobe-trial")).unwrap();
+        let error = Directory::open(directory.path(), LIMIT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn two_agents_do_not_share_a_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let first = Directory::open(parent.path(), LIMIT).unwrap();
+        let error = Directory::open(parent.path(), LIMIT).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ResourceBusy, "{error}");
+        drop(first);
+        Directory::open(parent.path(), LIMIT).unwrap();
+    }
+
+    #[test]
+    fn a_segment_that_never_had_anything_leaves_nothing_behind() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut directory = Directory::open(parent.path(), LIMIT).unwrap();
+        directory.begin(1).unwrap();
+        directory.append(b"kept").unwrap();
+        directory.begin(2).unwrap();
+        directory.current = Some(full_disk());
+        assert_eq!(directory.append(b"lost").unwrap_err().kind(), ErrorKind::StorageFull);
+        assert_eq!(segments(parent.path()).unwrap(), [Segment { number: 1, size: 4 }]);
+        // What follows in that segment is left out in silence, until the next one.
+        directory.append(b"lost").unwrap();
+        directory.begin(3).unwrap();
+        directory.append(b"kept").unwrap();
+        let all = segments(parent.path()).unwrap();
+        assert_eq!(all, [Segment { number: 1, size: 4 }, Segment { number: 3, size: 4 }]);
     }
 }

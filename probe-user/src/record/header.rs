@@ -1,23 +1,22 @@
 //! What a segment begins with: what was probed and how, and what was asked of the verdicts.
 //!
-//! Magic and version, the length of what follows, and a JSON document, so that `head` tells a person what it is.
+//! Magic and version, and a [part](super) with a JSON document, so that `head` tells a person what it is.
 
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Damage,
-    varint::{self, Cursor},
-};
+use super::{Damage, part, varint::Cursor};
 use crate::{
-    config::MAX_SESSIONS,
     health::{Goals, Settings},
+    limits::MAX_SESSIONS,
     verdict::{Nanos, SECOND},
 };
 
-/// What every segment begins with: a name, and the version of the format.
-pub const MAGIC: [u8; 8] = *b"lprec\0\0\x01";
+/// What every segment begins with: a name, and the version of the format. The first had no checksums.
+pub const MAGIC: [u8; 8] = *b"lprec\0\0\x02";
+/// The name alone.
+pub(super) const NAME: [u8; 7] = *b"lprec\0\0";
 
 /// The longest document, in octets: that of all peers that there can be.
 const LONGEST: usize = 64 << 20;
@@ -83,32 +82,19 @@ impl Header {
         Settings::new(goals.unwrap_or(&self.health), self.probe.interval, self.probe.flows)
     }
 
-    /// As octets: magic, version, length, document.
+    /// As octets: magic, version, document with length and checksum.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let document =
             serde_json::to_vec(self).expect("strings and numbers always make a document");
         let mut bytes = MAGIC.to_vec();
-        varint::put(&mut bytes, document.len() as u64);
-        bytes.extend(document);
+        part::put(&mut bytes, &document);
         bytes
     }
 
     pub(super) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, Damage> {
-        let magic = cursor.take(MAGIC.len() as u64, MAGIC.len())?;
-        if magic.bytes != MAGIC {
-            let (name, version) = (&magic.bytes[..5], magic.bytes[7]);
-            return Err(Damage::corrupt(
-                0,
-                if name == &MAGIC[..5] {
-                    format!("it has the format {version}, and this linkprobe reads {}", MAGIC[7])
-                } else {
-                    "it does not begin as a recording does".to_owned()
-                },
-            ));
-        }
-        let length = cursor.number()?;
-        let document = cursor.take(length, LONGEST)?;
+        check_magic(cursor)?;
+        let document = cursor.part(LONGEST)?;
         let header: Self = serde_json::from_slice(document.bytes)
             .map_err(|error| Damage::corrupt(document.offset, format!("the header: {error}")))?;
         match header.problem() {
@@ -145,4 +131,24 @@ impl Header {
         .into_iter()
         .find_map(|(field, fits)| (!fits).then_some(field))
     }
+}
+
+fn check_magic(cursor: &mut Cursor<'_>) -> Result<(), Damage> {
+    let bytes = cursor.bytes;
+    if cursor.is_blank() {
+        return Err(Damage::Blank { offset: 0 });
+    }
+    // What is shorter than the magic may still be known as something else.
+    if !bytes.starts_with(&NAME) && !NAME.starts_with(bytes) {
+        return Err(Damage::corrupt(0, "it does not begin as a recording does"));
+    }
+    let magic = cursor.take(MAGIC.len() as u64, MAGIC.len())?;
+    let (version, ours) = (magic.bytes[NAME.len()], MAGIC[NAME.len()]);
+    if version != ours {
+        let what = format!(
+            "it has the format {version}, and this linkprobe reads {ours}; replay it with the version that recorded it"
+        );
+        return Err(Damage::corrupt(NAME.len(), what));
+    }
+    Ok(())
 }

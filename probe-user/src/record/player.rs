@@ -63,6 +63,8 @@ struct Run {
     node: Node,
     members: Vec<Played>,
     last_tick: Nanos,
+    /// Whether something is missing behind the last tick.
+    is_cut_off: bool,
 }
 
 /// A path.
@@ -111,13 +113,15 @@ impl Player {
                 node: Node::default(),
                 members: Vec::new(),
                 last_tick: header.monotonic * MOMENT,
+                is_cut_off: false,
                 header: header.clone(),
             };
             run.members = members(header, |_| None);
             self.run = Some(run);
             return;
         };
-        if header.gap || header.sequence != run.header.sequence + 1 {
+        let is_next = header.sequence == run.header.sequence.wrapping_add(1);
+        if mem::take(&mut run.is_cut_off) || header.gap || !is_next {
             run.bridge(header.monotonic * MOMENT, &mut self.totals, sink);
         }
         let mut old: Vec<Option<Played>> =
@@ -144,6 +148,13 @@ impl Player {
             observation.feed(&mut run.members[*path].path, now, &run.settings);
         }
         run.tick(now, &mut self.totals, sink);
+    }
+
+    /// The rest of the segment cannot be read.
+    pub fn cut_off(&mut self) {
+        if let Some(run) = &mut self.run {
+            run.is_cut_off = true;
+        }
     }
 
     /// Ends the replay.

@@ -1,18 +1,13 @@
 //! What the judge hands over to be written. It never waits: where the disk does not keep up, a part is left out and said
 //! to be missing, and a new segment begins.
 
-use std::{
-    io, mem,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
-    },
-    thread,
-};
+use std::{fmt, io, mem, path::Path};
 
-use super::{codec::Encoder, directory::Directory, header::Header};
+use super::{
+    codec::Encoder,
+    disk::{Disk, Part},
+    header::Header,
+};
 use crate::{
     datapath::clock,
     health::observation::{MOMENT, Observation},
@@ -24,10 +19,7 @@ const OLDEST: Nanos = SECOND;
 /// ...or so long, in octets.
 const LONGEST: usize = 64 << 10;
 
-/// How many parts may wait for the disk: one megabyte at most.
-const WAITING: usize = 16;
-
-/// So long nothing is recorded after the disk was too slow...
+/// So long nothing is recorded after the disk was too slow, or something else was probed twice...
 const PAUSE: Nanos = SECOND;
 /// ...or has failed. That is said as often.
 const LONG_PAUSE: Nanos = 60 * SECOND;
@@ -37,11 +29,24 @@ const SEGMENTS: u64 = 8;
 /// ...or more, since each can be read into memory.
 const LARGEST: u64 = 32 << 20;
 
-/// A part of a recording, on its way to the disk.
-struct Part {
-    /// Where a segment begins with it: when, in milliseconds since the Unix epoch.
-    begins: Option<u64>,
-    bytes: Vec<u8>,
+/// Why a part of a recording is missing.
+#[derive(Clone, Copy, Debug)]
+enum Missing {
+    Failed,
+    Slow,
+    Changes,
+    TooLong,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Failed => "it could not be written",
+            Self::Slow => "the disk did not keep up",
+            Self::Changes => "what is probed has changed more than once in a second",
+            Self::TooLong => "record.limit is too small for so many peers",
+        })
+    }
 }
 
 /// Records what the engine is fed.
@@ -51,7 +56,11 @@ struct Part {
 pub struct Recorder {
     /// What the next segment begins with, but for the times; `None` before it is known what is probed.
     next: Option<Header>,
+    /// Whether that is too long for a segment.
+    is_too_long: bool,
     segment: Option<Encoder>,
+    /// When the last one was begun.
+    begun_at: Option<Nanos>,
     /// No segment begins before.
     paused_until: Nanos,
     /// What was not handed over yet, and of how many ticks.
@@ -61,22 +70,28 @@ pub struct Recorder {
     /// Octets of the segment that were handed over, and that there may be.
     written: u64,
     limit: u64,
-    /// Ticks that were left out, and when that was last said.
+    /// Ticks that were left out, how many of them were told of, and when.
     left_out: u64,
+    told: u64,
     complained_at: Option<Nanos>,
+    /// Why the last of them was.
+    missing: Missing,
     disk: Disk,
 }
 
 impl Recorder {
-    /// Starts to record into a directory, which is made unless it is there.
+    /// Starts to record into a directory, which is made unless it is there. Where nothing can be written there, that is
+    /// told in the log, and tried again: verdicts are given whether or not they can be replayed.
     ///
     /// # Errors
-    /// Where nothing can be written there.
+    /// Where there cannot be another thread.
     pub fn start(directory: &Path, limit: u64) -> io::Result<Self> {
-        let disk = Disk::start(Directory::open(directory, limit)?)?;
+        let disk = Disk::start(directory, limit)?;
         Ok(Self {
             next: None,
+            is_too_long: false,
             segment: None,
+            begun_at: None,
             paused_until: 0,
             part: Part { begins: None, bytes: Vec::new() },
             ticks: 0,
@@ -84,7 +99,9 @@ impl Recorder {
             written: 0,
             limit: (limit / SEGMENTS).min(LARGEST),
             left_out: 0,
+            told: 0,
             complained_at: None,
+            missing: Missing::Slow,
             disk,
         })
     }
@@ -93,35 +110,44 @@ impl Recorder {
     /// place in the run.
     pub fn set_header(&mut self, header: Header) {
         self.end_segment();
-        (self.paused_until, self.left_out) = (0, 0);
+        // A thousand names that resolve one by one do not bring a thousand headers.
+        let not_before = self.begun_at.map_or(0, |at| at + PAUSE);
+        if self.paused_until < not_before {
+            (self.paused_until, self.missing) = (not_before, Missing::Changes);
+        }
+        self.is_too_long = false;
         let (sequence, gap) = self.next.as_ref().map_or((0, false), |old| (old.sequence, old.gap));
         self.next = Some(Header { sequence, gap, ..header });
     }
 
     /// Begins a tick, and a segment where that is due.
     pub fn prepare(&mut self, now: Nanos) {
-        if self.disk.failed.swap(false, Ordering::Relaxed) {
-            self.leave_out(now + LONG_PAUSE);
+        if self.disk.take_failure() {
+            self.leave_out(now + LONG_PAUSE, Missing::Failed);
         }
         let Some(header) = &mut self.next else { return };
         if self.segment.is_some() {
             return;
         }
-        if now < self.paused_until {
-            self.left_out += 1;
+        if now < self.paused_until || self.is_too_long {
+            (self.left_out, header.gap) = (self.left_out + 1, true);
+            if self.is_too_long {
+                self.complain(now);
+            }
             return;
         }
         header.unix = clock::realtime() / MOMENT;
         header.monotonic = now / MOMENT;
         let bytes = header.encode();
         if bytes.len() as u64 > self.limit / 2 {
-            tracing::error!("not recorded: record.limit is too small for so many peers");
-            (self.paused_until, header.gap) = (Nanos::MAX, true);
+            (self.is_too_long, self.missing) = (true, Missing::TooLong);
+            (self.left_out, header.gap) = (self.left_out + 1, true);
+            self.complain(now);
             return;
         }
         self.segment = Some(Encoder::new(header));
         self.part = Part { begins: Some(header.unix), bytes };
-        (self.written, self.handed_over_at) = (0, now);
+        (self.written, self.handed_over_at, self.begun_at) = (0, now, Some(now));
         (header.sequence, header.gap) = (header.sequence + 1, false);
     }
 
@@ -135,9 +161,9 @@ impl Recorder {
     /// Ends a tick.
     pub fn tick(&mut self, now: Nanos) {
         let Some(segment) = &mut self.segment else { return };
-        segment.tick(now, &mut self.part.bytes);
+        segment.tick(now);
         self.ticks += 1;
-        let length = self.part.bytes.len();
+        let length = self.part.bytes.len() + segment.pending();
         let is_full = self.written + length as u64 >= self.limit;
         let is_due = length >= LONGEST || now.saturating_sub(self.handed_over_at) >= OLDEST;
         if !is_full && !is_due {
@@ -147,7 +173,7 @@ impl Recorder {
         match self.hand_over() {
             Ok(()) if is_full => self.segment = None,
             Ok(()) => {}
-            Err(()) => self.leave_out(now + PAUSE),
+            Err(()) => self.leave_out(now + PAUSE, Missing::Slow),
         }
         self.complain(now);
     }
@@ -159,31 +185,37 @@ impl Recorder {
         self.segment.is_some()
     }
 
+    /// How many ticks were left out since the agent was started.
+    #[must_use]
+    pub const fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
     fn hand_over(&mut self) -> Result<(), ()> {
         let next = Part { begins: None, bytes: Vec::with_capacity(self.part.bytes.len()) };
-        let part = mem::replace(&mut self.part, next);
-        self.written += part.bytes.len() as u64;
-        let Some(sender) = &self.disk.sender else { return Err(()) };
-        match sender.try_send(part) {
-            Ok(()) => {
-                self.ticks = 0;
-                Ok(())
-            }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(()),
+        let mut part = mem::replace(&mut self.part, next);
+        if let Some(segment) = &mut self.segment {
+            segment.write(&mut part.bytes);
         }
+        self.written += part.bytes.len() as u64;
+        self.disk.give(part)?;
+        self.ticks = 0;
+        Ok(())
     }
 
     /// The segment ends here, with all that was observed so far.
     fn end_segment(&mut self) {
-        let had_segment = self.segment.take().is_some();
-        if had_segment && self.hand_over().is_err() {
-            self.leave_out(0);
+        // After a failure there is nothing that it could be appended to; the next tick makes a pause of it.
+        if self.segment.is_some() && !self.disk.has_failed() && self.hand_over().is_err() {
+            self.leave_out(0, Missing::Slow);
         }
+        self.segment = None;
     }
 
     /// The segment ends where it was last handed over, and the next one says that a part is missing before it.
-    fn leave_out(&mut self, paused_until: Nanos) {
+    fn leave_out(&mut self, paused_until: Nanos, missing: Missing) {
         self.segment = None;
+        self.missing = missing;
         self.part.bytes.clear();
         self.left_out += mem::take(&mut self.ticks);
         self.paused_until = paused_until;
@@ -192,64 +224,24 @@ impl Recorder {
         }
     }
 
+    /// Tells what was left out since this was last told, once in a while.
     fn complain(&mut self, now: Nanos) {
         let due = self.complained_at.is_none_or(|at| now >= at + LONG_PAUSE);
-        if self.left_out > 0 && due {
-            self.complained_at = Some(now);
-            let ticks = mem::take(&mut self.left_out);
-            tracing::warn!(ticks, "a part of the recording is missing: the disk did not keep up");
+        let ticks = self.left_out - self.told;
+        if ticks > 0 && due {
+            (self.complained_at, self.told) = (Some(now), self.left_out);
+            let (directory, why) = (self.disk.path().display(), self.missing);
+            tracing::warn!(ticks, "a part of the recording in {directory} is missing: {why}");
         }
     }
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        if self.segment.is_some()
-            && let Some(sender) = &self.disk.sender
-        {
-            let part = mem::replace(&mut self.part, Part { begins: None, bytes: Vec::new() });
-            // The verdicts are over: now there is time to wait for the disk.
-            sender.send(part).ok();
-        }
-    }
-}
-
-/// The thread that writes; when this is dropped, it has written all that it was given.
-struct Disk {
-    sender: Option<SyncSender<Part>>,
-    /// Whether the segment that is written had to end.
-    failed: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Disk {
-    fn start(directory: Directory) -> io::Result<Self> {
-        let (sender, receiver) = sync_channel(WAITING);
-        let failed = Arc::new(AtomicBool::new(false));
-        let fails = Arc::clone(&failed);
-        let thread = thread::Builder::new()
-            .name("recorder".to_owned())
-            .spawn(move || write(directory, &receiver, &fails))?;
-        Ok(Self { sender: Some(sender), failed, thread: Some(thread) })
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // The thread ends when nobody can give it anything any more.
-        self.sender = None;
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
-    }
-}
-
-fn write(mut directory: Directory, parts: &Receiver<Part>, failed: &AtomicBool) {
-    for Part { begins, bytes } in parts {
-        let begun = begins.map_or(Ok(()), |unix| directory.begin(unix));
-        if let Err(error) = begun.and_then(|()| directory.append(&bytes)) {
-            tracing::error!(%error, "cannot record; trying again in a minute");
-            failed.store(true, Ordering::Relaxed);
-        }
+        let Some(segment) = &mut self.segment else { return };
+        let mut part = mem::replace(&mut self.part, Part { begins: None, bytes: Vec::new() });
+        segment.write(&mut part.bytes);
+        // The verdicts are over: now there is time to wait for the disk.
+        self.disk.end(Some(part));
     }
 }

@@ -78,6 +78,26 @@ fn keys_that_are_not_there() {
     );
 }
 
+/// What judges a config without its keys need not have them, and still finds what is wrong.
+#[test]
+fn a_config_can_be_read_where_its_keys_are_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("f.toml");
+    let load = |text: &str| {
+        fs::write(&file, format!("{NODE}{text}")).unwrap();
+        Config::load_without_keys(&file)
+    };
+    let text =
+        format!("[auth]\nkeys = '/none'\nkey = 'c'\nrequire = true\n{}", peers(&["auth = 'd'"]));
+    let config = load(&text).unwrap();
+    assert!(config.auth.keys.is_empty());
+    assert_eq!(config.peers[0].auth, PeerAuth::Key("d".to_owned()));
+    let error = load(&format!("{text}[health]\nexpiry = '1ms'\n")).unwrap_err().to_string();
+    assert!(error.contains("health.expiry"), "{error}");
+    assert!(load("[auth]\nkeys = 7\n").is_err());
+    assert!(load("[auth]\nrequire = true\n").is_err(), "no key file is named");
+}
+
 #[test]
 fn what_no_reflector_is() {
     assert_eq!(

@@ -1,4 +1,6 @@
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread, time::Duration};
+use std::{
+    fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, thread, time::Duration,
+};
 
 use super::header;
 use crate::{
@@ -55,6 +57,23 @@ impl Judge {
         }
         self.recorder.tick(self.now);
     }
+
+    /// Lives on until it records, or does not; returns for how many seconds. What the disk says is heard at one of the
+    /// next ticks.
+    fn tick_until(&mut self, is_recording: bool) -> Nanos {
+        let begin = self.now;
+        while self.recorder.is_recording() != is_recording {
+            (0..100).for_each(|_| self.tick(1));
+            thread::sleep(Duration::from_millis(1));
+        }
+        (self.now - begin) / SECOND
+    }
+}
+
+fn wait_for(path: &Path) {
+    while !path.exists() {
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[test]
@@ -107,7 +126,7 @@ fn the_oldest_segments_make_room_and_nothing_else_is_touched() {
     for pair in segments.windows(2) {
         assert_eq!(pair[0].0.sequence + 1, pair[1].0.sequence);
     }
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), segments.len() + 4);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), segments.len() + 5);
 }
 
 #[test]
@@ -122,34 +141,110 @@ fn later_segments_have_higher_numbers_though_the_clock_was_set_back() {
     assert_eq!(numbers.iter().map(|segment| segment.number).collect::<Vec<_>>(), [500, 501, 502]);
 }
 
+/// Without a recording there are verdicts nevertheless.
 #[test]
-fn a_directory_that_cannot_be_is_refused_at_once() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    assert!(Recorder::start(&file.path().join("x"), LIMIT).is_err());
+fn a_directory_that_cannot_be_is_tried_again_after_a_minute() {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("record");
+    fs::write(&directory, "a file").unwrap();
+    let mut judge = Judge::start(&directory);
+    judge.tick(1);
+    judge.tick_until(false);
+    // What was handed over before is refused by now.
+    thread::sleep(Duration::from_millis(100));
+    fs::remove_file(&directory).unwrap();
+    let paused = judge.tick_until(true);
+    assert!((50..70).contains(&paused), "{paused} s");
+    let left_out = judge.recorder.left_out();
+    assert!((5_000..7_000).contains(&left_out), "{left_out}");
+    drop(judge);
+    let segments = read(&directory);
+    let [(header, _)] = &segments[..] else { panic!("{segments:?}") };
+    assert!(header.gap, "{header:?}");
 }
 
 #[test]
-fn it_goes_on_after_a_pause_when_the_disk_has_failed() {
+fn a_directory_that_was_removed_is_noticed_and_made_again() {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("record");
     let mut judge = Judge::start(&directory);
-    judge.tick(1);
-    fs::remove_dir_all(&directory).unwrap();
-    // The segment cannot be made; what is told then is heard at one of the next ticks.
-    while judge.recorder.is_recording() {
-        (0..100).for_each(|_| judge.tick(1));
+    (0..200).for_each(|_| judge.tick(1));
+    while !directory::segments(&directory).is_ok_and(|segments| !segments.is_empty()) {
         thread::sleep(Duration::from_millis(1));
     }
-    fs::create_dir(&directory).unwrap();
-    let paused_at = judge.now;
-    while !judge.recorder.is_recording() {
-        judge.tick(1);
-    }
-    let paused = (judge.now - paused_at) / SECOND;
+    fs::remove_dir_all(&directory).unwrap();
+    judge.tick_until(false);
+    let paused = judge.tick_until(true);
     assert!((50..70).contains(&paused), "{paused} s");
-    judge.tick(1);
     drop(judge);
     let segments = read(&directory);
     let [(header, _)] = &segments[..] else { panic!("{segments:?}") };
     assert!(header.gap && header.sequence > 0, "{header:?}");
+}
+
+/// A disk that hangs, as one behind a network does: whoever opens this file waits for a reader.
+#[test]
+fn a_disk_that_hangs_holds_up_neither_the_judge_nor_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let trial = directory.path().join("linkprobe-trial");
+    assert!(Command::new("mkfifo").arg(&trial).status().unwrap().success());
+    let mut judge = Judge::start(directory.path());
+    wait_for(&directory.path().join("linkprobe-lock"));
+    (0..3_000).for_each(|_| judge.tick(1));
+    assert!(judge.recorder.left_out() > 0);
+    let (ended, end) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        drop(judge);
+        ended.send(()).ok();
+    });
+    end.recv_timeout(Duration::from_secs(20)).unwrap();
+    // Lets the thread go.
+    fs::read(&trial).ok();
+}
+
+/// As when the names of many peers resolve after a start.
+#[test]
+fn many_changes_in_a_second_make_one_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut judge = Judge::start(directory.path());
+    for tick in 0..250 {
+        judge.recorder.set_header(header(3 + tick / 10));
+        judge.tick(1);
+    }
+    (0..10).for_each(|_| judge.tick(1));
+    drop(judge);
+    let segments = read(directory.path());
+    let seen: Vec<_> =
+        segments.iter().map(|(header, ticks)| (header.paths.len(), header.gap, *ticks)).collect();
+    assert_eq!(seen, [(3, false, 1), (13, true, 1), (23, true, 1)]);
+}
+
+#[test]
+fn a_limit_that_is_too_small_for_the_peers_is_one_until_there_are_fewer() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut judge = Judge::start(directory.path());
+    judge.recorder.set_header(header(4_000));
+    (0..150).for_each(|_| judge.tick(1));
+    assert!(!judge.recorder.is_recording());
+    assert_eq!(judge.recorder.left_out(), 150);
+    judge.recorder.set_header(header(4));
+    judge.tick(1);
+    drop(judge);
+    let segments = read(directory.path());
+    let [(header, 1)] = &segments[..] else { panic!("{segments:?}") };
+    assert_eq!((header.paths.len(), header.gap), (4, true));
+}
+
+#[test]
+fn a_change_after_a_while_makes_no_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut judge = Judge::start(directory.path());
+    (0..150).for_each(|_| judge.tick(1));
+    judge.recorder.set_header(header(4));
+    (0..150).for_each(|_| judge.tick(1));
+    assert_eq!(judge.recorder.left_out(), 0);
+    drop(judge);
+    let segments = read(directory.path());
+    let seen: Vec<_> = segments.iter().map(|(header, ticks)| (header.gap, *ticks)).collect();
+    assert_eq!(seen, [(false, 150), (false, 150)]);
 }

@@ -116,7 +116,8 @@ impl Agent {
             }
         }
         let bytes = self.segments.last_mut().unwrap();
-        self.encoder.tick(now, bytes);
+        self.encoder.tick(now);
+        self.encoder.write(bytes);
         let said = &mut self.said;
         self.node.tick(&mut self.peers, now, &self.settings, &mut |news| {
             if let News::Verdict { member, transition, verdict } = news {
@@ -176,8 +177,12 @@ fn replay(segments: &[Vec<u8>], goals: Option<Goals>) -> (Vec<Change>, Totals) {
     for bytes in segments {
         let (header, mut ticks) = codec::open(bytes).unwrap();
         player.begin(&header, &mut |change| changes.push(change));
-        while let Some(now) = ticks.next(&mut seen).unwrap() {
-            player.tick(now, &seen, &mut |change| changes.push(change));
+        loop {
+            match ticks.next(&mut seen) {
+                Ok(Some(now)) => player.tick(now, &seen, &mut |change| changes.push(change)),
+                Ok(None) => break,
+                Err(_) => break player.cut_off(),
+            }
         }
     }
     (changes, player.finish())
@@ -216,21 +221,34 @@ fn other_numbers_find_other_things() {
     assert!(changes(Profile::Fast).len() > changes(Profile::Calm).len());
 }
 
-/// Where a part is missing, nothing is known of it; the verdicts before it do not last.
+/// Where a part is missing, nothing is known of it; the verdicts before it do not last. `gap` says whether the agent
+/// knows that it is missing, or a replay finds that it cannot be read.
 #[test]
 fn verdicts_expire_over_a_part_that_is_missing() {
+    for gap in [true, false] {
+        verdicts_expire(gap);
+    }
+}
+
+fn verdicts_expire(gap: bool) {
     let mut agent = Agent::start(1);
     agent.run(1_000, false);
     let before = agent.now;
     agent.run(6_000, true);
-    agent.header.gap = true;
+    agent.header.gap = gap;
     agent.begin_segment();
     let first = agent.segments[0].clone();
     // As it would have been had the disk refused the ticks without evidence.
     let mut short = Agent::start(1);
     short.run(1_000, false);
     assert!(first.starts_with(&short.segments[0]));
-    let (changes, _) = replay(&[short.segments[0].clone(), agent.segments[1].clone()], None);
+    let mut damaged = first;
+    if gap {
+        damaged.clone_from(&short.segments[0]);
+    } else {
+        damaged[short.segments[0].len()] ^= 1;
+    }
+    let (changes, _) = replay(&[damaged, agent.segments[1].clone()], None);
     let expired: Vec<_> =
         changes.iter().filter(|change| change.transition.to == State::Unknown).collect();
     assert_eq!(expired.len(), 12, "{changes:?}");
