@@ -155,7 +155,7 @@ mod tests {
     /// An output that fails, or takes something only when it is let.
     struct Output {
         written: Arc<Mutex<Vec<u8>>>,
-        let_go: Option<mpsc::Receiver<()>>,
+        let_go: Option<Receiver<()>>,
         broken: bool,
     }
 
