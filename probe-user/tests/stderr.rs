@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use probe_user::{client::fetch_paths, report::Paths};
+use probe_user::{client::fetch_paths, datapath::clock, report::Paths};
 use tempfile::TempDir;
 
 /// How long anything may take.
@@ -79,7 +79,8 @@ impl Agent {
 
     /// What it says, once that is as wanted.
     fn eventually(&self, what: &str, is_so: impl Fn(&Paths) -> bool) -> Paths {
-        for _ in 0..PATIENCE.as_millis() / 50 {
+        let deadline = clock::monotonic() + PATIENCE.as_nanos() as u64;
+        while clock::monotonic() < deadline {
             match fetch_paths(&self.url) {
                 Ok(paths) if is_so(&paths) => return paths,
                 _ => thread::sleep(Duration::from_millis(50)),

@@ -4,11 +4,12 @@ use std::{net::UdpSocket, thread, time::Duration};
 
 use super::state::State;
 use crate::{
+    account::{Lost, Outcome},
     config::Config,
     datapath::clock,
-    metrics,
+    health, metrics,
     report::{Link, Path, Regions},
-    verdict::{Cause, Nanos, SECOND, State as Verdict},
+    verdict::{Cause, Direction, MILLISECOND, Nanos, SECOND, State as Verdict},
 };
 
 /// The wall clock of all readings, in nanoseconds.
@@ -174,4 +175,28 @@ fn an_event_has_the_whole_verdict() {
         seen.push(event.direction);
     }
     assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+/// Which flows are sick is told of each direction for itself.
+#[test]
+fn a_flow_that_is_sick_one_way_is_well_the_other_way() {
+    let agent = agent("");
+    let mut path = health::Path::new(4, 0);
+    for round in 1..400 {
+        let now = round * 20 * MILLISECOND;
+        for flow in 0..4 {
+            let outcome = match flow {
+                1 if round > 200 => Outcome::Lost(Lost::Forward),
+                _ => Outcome::Answered { round_trip: 1_000_000 },
+            };
+            path.observe(flow, now, outcome, now, &agent.settings);
+        }
+        path.tick(now, false, &agent.settings, &mut |_| {});
+    }
+    assert_eq!(path.state_of(Direction::Forward), Verdict::Degraded);
+    for flow in 0..4 {
+        let states = Direction::ALL.map(|way| path.flow_direction(flow, way));
+        let forward = if flow == 1 { Verdict::Unhealthy } else { Verdict::Healthy };
+        assert_eq!(states, [forward, Verdict::Healthy], "flow {flow}");
+    }
 }
