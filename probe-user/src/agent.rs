@@ -5,6 +5,7 @@
 //! probe: the sender has a thread of its own and shares nothing with them but a channel.
 //!
 //! - [`state`]: what is shared, and what a tick does.
+//! - `judge`: the judging thread, and whether it lives.
 //! - `peers`: the sessions to the peers of the config.
 //! - `reload`: another config while probes go on.
 //! - `capacity`: how much room the kernel's maps have.
@@ -20,6 +21,7 @@ mod capacity;
 mod datapath;
 mod events;
 mod host;
+mod judge;
 mod peers;
 mod record;
 pub mod reflect;
@@ -27,19 +29,18 @@ mod regions;
 mod reload;
 pub mod report;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
-    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
+use judge::{Heartbeat, Judge, TICK};
 use state::State;
 use tokio::{
     net::TcpListener,
@@ -56,9 +57,6 @@ use crate::{
     resolve, web,
 };
 
-/// How often the paths are judged. It adds half of itself to the time to detection.
-const TICK: Duration = Duration::from_millis(10);
-
 /// How many names are looked up at once. A look-up holds a thread until the name server answers.
 const LOOK_UPS: usize = 8;
 
@@ -68,7 +66,7 @@ const TICKS_PER_CHECK: u64 = 100;
 /// Runs an agent until it is told to stop by SIGTERM or SIGINT. SIGHUP reloads the config.
 ///
 /// # Errors
-/// Where it cannot start: privileges, interfaces, ports.
+/// Where it cannot start: privileges, interfaces, ports. Where it can make no verdicts any more.
 pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -81,13 +79,14 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     let state = State::start(config)?;
     let agent = Arc::new(Agent {
         file,
+        heartbeat: state.heartbeat.clone(),
         state: Mutex::new(state),
         resolver: Mutex::new(HashMap::new()),
         look_ups: Semaphore::new(LOOK_UPS),
         runtime: Handle::current(),
     });
     agent.resolve_names();
-    let judge = Judge::start(Arc::clone(&agent))?;
+    let mut judge = Judge::start(rounds(Arc::clone(&agent)))?;
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(web::serve(listener, Arc::new(Arc::clone(&agent)), async {
@@ -99,6 +98,8 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            // Nobody would be there to take a verdict back. Whoever started this starts it again.
+            () = judge.ended() => break,
             _ = hangup.recv() => {
                 // The outcome is in the log and in the metrics.
                 let agent = Arc::clone(&agent);
@@ -110,13 +111,26 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     stop.send(()).ok();
     server.await.context("the web server has panicked")?.context("the web server has failed")?;
     tokio::task::spawn_blocking(move || {
-        drop(judge);
+        judge.end()?;
         // Waits for the disk to take the last tick.
         let recorder = agent.lock().recorder.take();
         drop(recorder);
+        Ok(())
     })
-    .await?;
-    Ok(())
+    .await?
+}
+
+/// What the judge does, again and again.
+fn rounds(agent: Arc<Agent>) -> impl FnMut() + Send {
+    let mut ticks: u64 = 0;
+    move || {
+        let mut state = agent.lock();
+        state.tick(clock::monotonic());
+        ticks += 1;
+        if ticks.is_multiple_of(TICKS_PER_CHECK) {
+            state.check_host(clock::monotonic());
+        }
+    }
 }
 
 /// Lets the userspace reflector answer what the kernel's cannot. Where that is not to be had, the kernel
@@ -130,6 +144,8 @@ fn start_responder(datapath: &mut Datapath) {
 /// What the threads of an agent share.
 struct Agent {
     file: PathBuf,
+    /// That of the state.
+    heartbeat: Heartbeat,
     state: Mutex<State>,
     /// The task that looks up the name of each peer that has one.
     resolver: Mutex<HashMap<PeerConfig, AbortHandle>>,
@@ -197,12 +213,24 @@ impl web::Source for Arc<Agent> {
         self.lock().events.listen()
     }
 
+    /// A judge that hangs, hangs with the lock. So this does not wait for it any longer than for the judge.
     fn ready(&self) -> Result<(), String> {
-        self.lock().ready()
+        loop {
+            self.heartbeat.check(clock::monotonic())?;
+            match self.state.try_lock() {
+                Ok(state) => return state.ready(),
+                Err(TryLockError::Poisoned(state)) => return state.into_inner().ready(),
+                Err(TryLockError::WouldBlock) => thread::sleep(TICK),
+            }
+        }
     }
 
     fn reload(&self) -> Result<String, String> {
         let loaded = Config::load(&self.file).map_err(|error| error.to_string());
+        let loaded = loaded.map(|config| {
+            let settings = config.health.settings(&config.probe);
+            (config, settings)
+        });
         let applied = self.lock().reload(loaded);
         match &applied {
             Ok(what) => {
@@ -212,40 +240,5 @@ impl web::Source for Arc<Agent> {
             Err(why) => tracing::error!(file = %self.file.display(), "not reloaded: {why}"),
         }
         applied
-    }
-}
-
-/// The judging thread; it ends when this is dropped.
-struct Judge {
-    stop: Arc<AtomicBool>,
-    thread: Option<thread::JoinHandle<()>>,
-}
-
-impl Judge {
-    fn start(agent: Arc<Agent>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new().name("judge".to_owned()).spawn(move || {
-            let mut ticks: u64 = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                thread::sleep(TICK);
-                let mut state = agent.lock();
-                state.tick(clock::monotonic());
-                ticks += 1;
-                if ticks.is_multiple_of(TICKS_PER_CHECK) {
-                    state.check_host(clock::monotonic());
-                }
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Judge {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.join().ok();
-        }
     }
 }

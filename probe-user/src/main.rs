@@ -1,16 +1,19 @@
 //! `linkprobe`: the command line.
+//!
+//! - `logging`: the log, which holds nobody up.
+
+mod logging;
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use probe_user::{agent, client, config::Config, keys, ping, replay};
-use tracing_subscriber::EnvFilter;
 
 /// Watches the links between data centers from inside the kernel, and says per direction whether each
 /// path is usable.
@@ -20,24 +23,7 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    log: Log,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Logging (to standard error)")]
-struct Log {
-    /// Text is for people, JSON for machines
-    #[arg(long = "log.format", global = true, value_enum, default_value_t = LogFormat::Text)]
-    format: LogFormat,
-    /// Least level that is logged: error, warn, info, debug or trace
-    #[arg(long = "log.level", global = true, default_value = "info")]
-    level: EnvFilter,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum LogFormat {
-    Text,
-    Json,
+    log: logging::Options,
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,15 +122,23 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    set_up_logging(cli.log);
-    match execute(cli.command) {
+    let log = match logging::Log::start(cli.log) {
+        Ok(log) => log,
+        Err(error) => return fail(&error.into(), 1),
+    };
+    let outcome = execute(cli.command);
+    drop(log);
+    match outcome {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("linkprobe: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error, 1),
     }
+}
+
+/// Says what went wrong. The exit code says it too, whether or not somebody reads the line.
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    writeln!(io::stderr(), "linkprobe: {error:#}").ok();
+    ExitCode::from(code)
 }
 
 /// Prints help, or what is wrong with the command line. A monitoring plugin that was called in a wrong
@@ -215,10 +209,7 @@ fn ping(arguments: &ping::Arguments) -> ExitCode {
     match block_on(ping::run(arguments)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("linkprobe: {error:#}");
-            ExitCode::from(2)
-        }
+        Err(error) => fail(&error, 2),
     }
 }
 
@@ -232,17 +223,6 @@ fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     // A name server that does not answer must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
-}
-
-fn set_up_logging(log: Log) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(log.level)
-        .with_writer(io::stderr)
-        .with_target(false);
-    match log.format {
-        LogFormat::Text => subscriber.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => subscriber.json().init(),
-    }
 }
 
 fn print(text: &str) -> Result<()> {

@@ -1,9 +1,15 @@
 //! What an agent tells the outside: the documents of the HTTP API, as `linkprobe status`, the tests
 //! and every other client read them.
 
+use std::iter;
+
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::{Cause, Direction as Way, State};
+
+/// What it means that a node holds itself for cut off.
+pub const ISOLATED: &str =
+    "isolated: most regions fail at once, so this node must be the one that is cut off";
 
 /// The answer of `/api/v1/paths`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +35,12 @@ pub struct Paths {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Revision {
     /// When the agent was started, in nanoseconds since the Unix epoch.
+    ///
+    /// It is the only thing here that goes by the wall clock, since an agent remembers nothing of its last run. Where
+    /// the clock was set back between two runs by more than the time between them, the later run has the lower epoch:
+    /// whoever keeps the newer of two then keeps what is old, until it forgets this agent or the clock has caught up. So
+    /// start agents after the clock is set (systemd: `After=time-sync.target`), and forget what has expired
+    /// ([`Direction::expires_in_seconds`], [`Event::expires_in_seconds`]) whatever its revision.
     pub epoch: u64,
     /// How many events there were since.
     pub sequence: u64,
@@ -53,8 +65,20 @@ pub struct Event {
     pub to: State,
     /// Why.
     pub cause: Cause,
+    /// Since when the verdict is so, in seconds since the Unix epoch.
+    pub since: f64,
+    /// Age of the newest evidence in seconds; `null` where there is none.
+    pub age_seconds: Option<f64>,
+    /// Seconds until the verdict becomes unknown if no evidence comes; `null` where it is unknown.
+    pub expires_in_seconds: Option<f64>,
     /// The probes that it rests on.
     pub evidence: Evidence,
+    /// Round-trip times of the last answered probes of the path; `null` before the first.
+    pub rtt_us: Option<Quantiles>,
+    /// How many flows the path has.
+    pub flows: usize,
+    /// Those that are unhealthy in this direction, by their places in [`Path::flows`], from 1 on.
+    pub sick_flows: Vec<usize>,
     /// What would make it healthy; `null` where it is.
     pub needs: Option<Needs>,
 }
@@ -98,6 +122,51 @@ pub struct Link {
     pub cause: Cause,
     /// Since when, in seconds since the Unix epoch.
     pub since: f64,
+    /// Age of the newest evidence of any path in seconds; `null` where there is none.
+    pub age_seconds: Option<f64>,
+    /// Seconds until the verdict becomes unknown if no evidence comes on any path; `null` where it is unknown.
+    pub expires_in_seconds: Option<f64>,
+    /// The verdicts on its paths.
+    pub paths: States,
+    /// The probes that these rest on, of all paths together.
+    pub evidence: Evidence,
+    /// What would make it healthy: what the worst of its paths needs of which anything is known, or else what the first
+    /// path needs to become known. `null` where it is healthy.
+    pub needs: Option<Needs>,
+}
+
+/// How many there are in each state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct States {
+    /// Unknown.
+    pub unknown: usize,
+    /// Healthy.
+    pub healthy: usize,
+    /// Degraded.
+    pub degraded: usize,
+    /// Unhealthy.
+    pub unhealthy: usize,
+}
+
+impl States {
+    /// Counts one more.
+    pub const fn count(&mut self, state: State) {
+        match state {
+            State::Unknown => self.unknown += 1,
+            State::Healthy => self.healthy += 1,
+            State::Degraded => self.degraded += 1,
+            State::Unhealthy => self.unhealthy += 1,
+        }
+    }
+
+    /// The state of each, in any order.
+    pub fn each(self) -> impl Iterator<Item = State> {
+        let Self { unknown, healthy, degraded, unhealthy } = self;
+        iter::repeat_n(State::Unknown, unknown)
+            .chain(iter::repeat_n(State::Healthy, healthy))
+            .chain(iter::repeat_n(State::Degraded, degraded))
+            .chain(iter::repeat_n(State::Unhealthy, unhealthy))
+    }
 }
 
 /// The direct path to a peer.
@@ -125,6 +194,27 @@ pub struct Path {
     pub rtt_us: Option<Quantiles>,
     /// Every flow of the path.
     pub flows: Vec<Flow>,
+}
+
+impl Path {
+    /// Both directions.
+    #[must_use]
+    pub const fn directions(&self) -> [(Way, &Direction); 2] {
+        [(Way::Forward, &self.forward), (Way::Reverse, &self.reverse)]
+    }
+
+    /// The flows that are unhealthy in a direction, by their places, from 1 on.
+    #[must_use]
+    pub fn sick_flows(&self, way: Way) -> Vec<usize> {
+        sick_flows(&self.flows, way)
+    }
+}
+
+/// Which of the flows of a path are unhealthy in a direction, by their places, from 1 on.
+#[must_use]
+pub fn sick_flows(flows: &[Flow], way: Way) -> Vec<usize> {
+    let is_sick = |flow: &Flow| flow.state_of(way) == State::Unhealthy;
+    (1..).zip(flows).filter(|(_, flow)| is_sick(flow)).map(|(place, _)| place).collect()
 }
 
 /// The verdict on one direction, and what it rests on.
@@ -260,8 +350,23 @@ pub struct Flow {
     pub ssid: u16,
     /// The UDP port that it is sent from.
     pub source_port: u16,
-    /// Whether its probes pass.
+    /// Whether its probes pass, in the worse direction.
     pub state: State,
+    /// Whether they pass on the way to the peer.
+    pub forward: State,
+    /// Whether they pass on the way back.
+    pub reverse: State,
     /// What became of its probes.
     pub probes: Probes,
+}
+
+impl Flow {
+    /// Whether its probes pass in a direction.
+    #[must_use]
+    pub const fn state_of(&self, way: Way) -> State {
+        match way {
+            Way::Forward => self.forward,
+            Way::Reverse => self.reverse,
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! | `/`               | a page with links to the others                                 |
 //! | `/metrics`        | the Prometheus text format                                      |
 //! | `/-/healthy`      | 200 as long as the agent runs                                   |
-//! | `/-/ready`        | 200, or 503 and why not                                         |
+//! | `/-/ready`        | 200, or 503 and why not: an interface is gone, the judge is held up |
 //! | `/-/reload`       | POST: 200 and what changed, or 400 and why the config was refused |
 //! | `/api/v1/paths`   | [`report::Paths`] as JSON                                       |
 //! | `/api/v1/regions` | [`report::Regions`] as JSON                                     |

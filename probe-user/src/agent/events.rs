@@ -2,11 +2,12 @@
 
 use tokio::sync::broadcast;
 
+use super::{peers::Peer, report::Moment};
 use crate::{
     config::PeerConfig,
     datapath::clock,
-    health::{Transition, Verdict},
-    report::{Event, Revision},
+    health::Transition,
+    report::{Event, Revision, sick_flows},
 };
 
 /// How many events a listener may be behind before it misses some.
@@ -34,23 +35,32 @@ impl Events {
         self.sender.subscribe()
     }
 
-    /// Tells of a change, and what the verdict now rests on.
-    pub(super) fn publish(&mut self, peer: &PeerConfig, change: &Transition, verdict: &Verdict) {
+    /// Tells of a change, and of the verdict as it is now.
+    pub(super) fn publish(&mut self, peer: &Peer, change: &Transition, moment: &Moment<'_>) {
         let Transition { direction, from, to, cause, .. } = *change;
-        tracing::info!(peer = peer.name, %direction, %from, %to, %cause, "verdict");
+        let PeerConfig { name, region, .. } = &peer.config;
+        tracing::info!(peer = name, %direction, %from, %to, %cause, "verdict");
         self.revision.sequence += 1;
+        let verdict = moment.direction(peer, direction);
+        let flows = moment.flows(peer);
         // That nobody listens is no error.
         self.sender
             .send(Event {
                 revision: self.revision,
-                at: clock::realtime() as f64 / 1e9,
-                peer: peer.name.clone(),
-                region: peer.region.clone(),
+                at: moment.at(),
+                peer: name.clone(),
+                region: region.clone(),
                 direction,
                 from,
                 to,
                 cause,
+                since: verdict.since,
+                age_seconds: verdict.age_seconds,
+                expires_in_seconds: verdict.expires_in_seconds,
                 evidence: verdict.evidence,
+                rtt_us: peer.path.as_ref().and_then(|path| path.recent.quantiles()),
+                flows: flows.len(),
+                sick_flows: sick_flows(&flows, direction),
                 needs: verdict.needs,
             })
             .ok();

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     account::{self, Rules, rtt},
     config::{Config, Host, PeerConfig, ReflectorKind},
-    datapath::SessionKeys,
+    datapath::{SessionKeys, clock},
     health::{self, defect::Defects, node::Member, observation::moment},
     report::Probes,
     sender::{Target, template::Template},
@@ -23,6 +23,8 @@ pub(super) struct Peer {
     pub(super) config: PeerConfig,
     /// Its region, as an index into those of the state.
     pub(super) region: usize,
+    /// When it was told of.
+    pub(super) since: Nanos,
     /// Why it is not probed, if it is not.
     pub(super) problem: Option<String>,
     pub(super) path: Option<Path>,
@@ -111,20 +113,21 @@ impl State {
     pub(super) fn set_peers(&mut self, before: &Config) -> usize {
         let mut old = std::mem::take(&mut self.peers);
         let mut kept = 0;
+        let now = moment(clock::monotonic());
         for config in self.config.peers.clone() {
             let same = old.iter().position(|peer| self.goes_on(before, &peer.config, &config));
             self.peers.push(if let Some(index) = same {
                 kept += 1;
                 Peer { config, region: 0, ..old.swap_remove(index) }
             } else {
-                Peer { config, region: 0, problem: Some("not resolved yet".to_owned()), path: None }
+                let problem = Some("not resolved yet".to_owned());
+                Peer { config, region: 0, since: now, problem, path: None }
             });
         }
         for peer in old {
             self.close(peer.path);
         }
         self.set_session_keys(before);
-        self.settings = self.config.health.settings(&self.config.probe);
         let interval = nanos(self.config.probe.interval);
         for index in 0..self.peers.len() {
             let peer = &mut self.peers[index];
@@ -135,14 +138,14 @@ impl State {
                 self.open(index, address);
             }
         }
-        self.set_regions();
+        self.set_regions(now);
         self.set_targets();
         self.set_recorded();
         kept
     }
 
     /// Makes the regions those of the peers.
-    fn set_regions(&mut self) {
+    fn set_regions(&mut self, now: Nanos) {
         let mut old = std::mem::take(&mut self.regions);
         for peer in &mut self.peers {
             let name = &peer.config.region;
@@ -150,7 +153,8 @@ impl State {
                 self.regions.iter().position(|region| region.name == *name).unwrap_or_else(|| {
                     let known = old.iter().position(|region| region.name == *name);
                     self.regions.push(
-                        known.map_or_else(|| Region::new(name), |index| old.swap_remove(index)),
+                        known
+                            .map_or_else(|| Region::new(name, now), |index| old.swap_remove(index)),
                     );
                     self.regions.len() - 1
                 });
@@ -219,7 +223,7 @@ impl State {
             stateful: self.peers[peer].config.reflector == ReflectorKind::Stateful,
             defects: Defects::NONE,
         };
-        let now = moment(crate::datapath::clock::monotonic());
+        let now = moment(clock::monotonic());
         self.peers[peer].problem = None;
         self.peers[peer].path = Some(Path {
             address,

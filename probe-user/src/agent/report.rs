@@ -2,13 +2,13 @@
 
 use super::{
     peers::{Flow, Path, Peer},
-    regions::Region,
+    regions::{Link, Region},
     state::State,
 };
 use crate::{
     account::rtt,
-    datapath::attach::Attachment,
-    health::Settings,
+    datapath::{attach::Attachment, clock},
+    health::{self, Settings, evidence::Evidence},
     metrics::{Interface, RegionRtt, Snapshot},
     report,
     verdict::{Cause, Direction, Nanos, State as Verdict},
@@ -25,8 +25,8 @@ impl State {
             region: self.config.node.region.clone(),
             at: seconds(unix),
             revision: self.events.revision(),
-            isolated_since: self.node.isolated_since().map(|since| moment.unix(since)),
-            paths: self.peers.iter().map(|peer| path(peer, &moment)).collect(),
+            isolated_since: self.isolated_since(&moment),
+            paths: self.peers.iter().map(|peer| moment.path(peer)).collect(),
         }
     }
 
@@ -34,27 +34,45 @@ impl State {
     #[must_use]
     pub fn region_links(&self, now: Nanos, unix: Nanos) -> report::Regions {
         let moment = Moment { now, unix, settings: &self.settings };
-        let region = |(index, region): (usize, &Region)| {
-            let [forward, reverse] = region.link.map(|(since, verdict, cause)| report::Link {
-                verdict,
-                cause,
-                since: moment.unix(since),
-            });
+        let mut links = vec![[Paths::default(); 2]; self.regions.len()];
+        let mut counts = vec![0; self.regions.len()];
+        for peer in &self.peers {
+            counts[peer.region] += 1;
+            for direction in Direction::ALL {
+                let paths = &mut links[peer.region][direction as usize];
+                paths.add(&moment.direction(peer, direction));
+            }
+        }
+        let isolated_since = self.isolated_since(&moment);
+        let told = self.regions.iter().zip(&links).zip(counts);
+        let region = |((region, paths), count): ((&Region, &[Paths; 2]), usize)| {
+            let link = |way: Direction| {
+                let paths = &paths[way as usize];
+                paths.link(region.link[way as usize], isolated_since.is_some(), &moment)
+            };
+            let (forward, reverse) = (link(Direction::Forward), link(Direction::Reverse));
             report::Region {
                 name: region.name.clone(),
                 state: forward.verdict.worse(reverse.verdict),
                 forward,
                 reverse,
-                paths: self.peers.iter().filter(|peer| peer.region == index).count(),
+                paths: count,
             }
         };
         report::Regions {
             node: self.config.node.name.clone(),
             region: self.config.node.region.clone(),
             at: seconds(unix),
-            isolated_since: self.node.isolated_since().map(|since| moment.unix(since)),
-            regions: self.regions.iter().enumerate().map(region).collect(),
+            isolated_since,
+            regions: told.map(region).collect(),
         }
+    }
+
+    /// Since when the node holds itself for cut off, in seconds since the Unix epoch. That too is a verdict, and none if
+    /// nobody has made it for so long.
+    fn isolated_since(&self, moment: &Moment<'_>) -> Option<f64> {
+        let is_stale = self.heartbeat.age(moment.now) > moment.settings.expiry;
+        self.node.isolated_since().filter(|_| !is_stale).map(|since| moment.unix(since))
     }
 
     /// What one scrape needs.
@@ -80,13 +98,25 @@ impl State {
     }
 }
 
-struct Moment<'s> {
+/// When the state is read, and by which numbers. What has expired by then is unknown, whether or not the judge has come to
+/// say so: a verdict must not outlive who made it.
+pub(super) struct Moment<'s> {
     now: Nanos,
     unix: Nanos,
     settings: &'s Settings,
 }
 
-impl Moment<'_> {
+impl<'s> Moment<'s> {
+    /// The present; `now` is monotonic, in nanoseconds.
+    pub(super) fn now(now: Nanos, settings: &'s Settings) -> Self {
+        Self { now, unix: clock::realtime(), settings }
+    }
+
+    /// In seconds since the Unix epoch.
+    pub(super) fn at(&self) -> f64 {
+        seconds(self.unix)
+    }
+
     /// A monotonic time in seconds since the Unix epoch.
     fn unix(&self, then: Nanos) -> f64 {
         seconds(self.unix) - self.age(then)
@@ -95,71 +125,169 @@ impl Moment<'_> {
     fn age(&self, then: Nanos) -> f64 {
         seconds(self.now.saturating_sub(then))
     }
-}
 
-fn path(peer: &Peer, moment: &Moment<'_>) -> report::Path {
-    let known = peer.path.as_ref();
-    let flows: Vec<report::Flow> = known.map(flows).unwrap_or_default();
-    let mut probes = report::Probes::default();
-    for flow in &flows {
-        probes += flow.probes;
+    fn path(&self, peer: &Peer) -> report::Path {
+        let known = peer.path.as_ref();
+        let flows = self.flows(peer);
+        let mut probes = report::Probes::default();
+        for flow in &flows {
+            probes += flow.probes;
+        }
+        let [forward, reverse] = Direction::ALL.map(|way| self.direction(peer, way));
+        report::Path {
+            peer: peer.config.name.clone(),
+            region: peer.config.region.clone(),
+            address: peer.config.address.to_string(),
+            resolved: known.map(|path| path.address.to_string()),
+            problem: peer.problem.clone(),
+            state: forward.verdict.worse(reverse.verdict),
+            forward,
+            reverse,
+            probes,
+            rtt_us: known.and_then(|path| path.recent.quantiles()),
+            flows,
+        }
     }
-    report::Path {
-        peer: peer.config.name.clone(),
-        region: peer.config.region.clone(),
-        address: peer.config.address.to_string(),
-        resolved: known.map(|path| path.address.to_string()),
-        problem: peer.problem.clone(),
-        state: known.map_or(Verdict::Unknown, |path| path.health.state()),
-        forward: direction(known, Direction::Forward, moment),
-        reverse: direction(known, Direction::Reverse, moment),
-        probes,
-        rtt_us: known.and_then(|path| path.recent.quantiles()),
-        flows,
+
+    /// Every flow of the path to a peer; none while it is not probed.
+    pub(super) fn flows(&self, peer: &Peer) -> Vec<report::Flow> {
+        let Some(path) = &peer.path else { return Vec::new() };
+        let is_stale = Direction::ALL.map(|way| self.verdict(path, way).cause == Cause::Expired);
+        let state = |index: usize, way: Direction| match is_stale[way as usize] {
+            true => Verdict::Unknown,
+            false => path.health.flow_direction(index, way),
+        };
+        let flow = |(index, flow): (usize, &Flow)| {
+            let [forward, reverse] = Direction::ALL.map(|way| state(index, way));
+            report::Flow {
+                ssid: flow.ssid,
+                source_port: flow.source_port,
+                state: forward.worse(reverse),
+                forward,
+                reverse,
+                probes: path.probes(index),
+            }
+        };
+        path.flows.iter().enumerate().map(flow).collect()
     }
-}
 
-fn flows(path: &Path) -> Vec<report::Flow> {
-    let flow = |(index, flow): (usize, &Flow)| report::Flow {
-        ssid: flow.ssid,
-        source_port: flow.source_port,
-        state: path.health.flow(index),
-        probes: path.probes(index),
-    };
-    path.flows.iter().enumerate().map(flow).collect()
-}
+    /// One direction of the path to a peer.
+    pub(super) fn direction(&self, peer: &Peer, direction: Direction) -> report::Direction {
+        let Some(path) = &peer.path else { return self.unstarted(peer) };
+        let verdict = self.verdict(path, direction);
+        let age = verdict.evidence_at.map(|at| self.age(at));
+        let expires = age.map(|age| (seconds(self.settings.expiry) - age).max(0.0));
+        report::Direction {
+            verdict: verdict.state,
+            cause: verdict.cause,
+            since: self.unix(verdict.since),
+            since_seconds: self.age(verdict.since),
+            age_seconds: age,
+            expires_in_seconds: expires.filter(|_| verdict.state != Verdict::Unknown),
+            evidence: verdict.evidence,
+            needs: verdict.needs,
+            transitions: verdict.transitions,
+        }
+    }
 
-fn direction(path: Option<&Path>, direction: Direction, moment: &Moment<'_>) -> report::Direction {
-    let Some(path) = path else {
-        return report::Direction {
+    /// Of a peer that is not probed yet.
+    fn unstarted(&self, peer: &Peer) -> report::Direction {
+        report::Direction {
             verdict: Verdict::Unknown,
             cause: Cause::Starting,
-            since: seconds(moment.unix),
-            since_seconds: 0.0,
+            since: self.unix(peer.since),
+            since_seconds: self.age(peer.since),
             age_seconds: None,
             expires_in_seconds: None,
             evidence: report::Evidence::default(),
             needs: None,
             transitions: report::Transitions::default(),
-        };
-    };
-    let verdict = path.health.direction(direction, moment.settings);
-    let lasts = moment.age(verdict.since);
-    let age = verdict.evidence_at.map(|at| moment.age(at));
-    let expires = age.map(|age| (seconds(moment.settings.expiry) - age).max(0.0));
-    report::Direction {
-        verdict: verdict.state,
-        cause: verdict.cause,
-        since: moment.unix(verdict.since),
-        since_seconds: lasts,
-        age_seconds: age,
-        expires_in_seconds: expires.filter(|_| verdict.state != Verdict::Unknown),
-        evidence: verdict.evidence,
-        needs: verdict.needs,
-        transitions: verdict.transitions,
+        }
+    }
+
+    /// The last verdict of the judge, unless what it rests on has expired since.
+    fn verdict(&self, path: &Path, direction: Direction) -> health::Verdict {
+        let last = path.health.direction(direction, self.settings);
+        let expiry = self.settings.expiry;
+        let is_fresh = |at: Nanos| at <= self.now && self.now - at <= expiry;
+        if last.state == Verdict::Unknown || last.evidence_at.is_some_and(is_fresh) {
+            return last;
+        }
+        let expired = last.evidence_at.map_or(last.since, |at| at.saturating_add(expiry));
+        // Nothing is known any more, as of a path that is new.
+        let new = health::Path::new(path.flows.len(), expired.max(last.since).min(self.now));
+        health::Verdict {
+            cause: Cause::Expired,
+            evidence_at: last.evidence_at,
+            transitions: last.transitions,
+            ..new.direction(direction, self.settings)
+        }
+    }
+}
+
+/// What the paths of a link say of one direction, all together.
+#[derive(Clone, Copy, Default)]
+struct Paths {
+    states: report::States,
+    probes: u32,
+    lost: u32,
+    /// The age of the newest evidence in seconds.
+    age: Option<f64>,
+    /// When nothing more is known, in seconds from now.
+    expires: Option<f64>,
+    /// What the paths need: the one of which something is known that needs most, and the unknown one that needs least.
+    known_needs: Option<report::Needs>,
+    unknown_needs: Option<report::Needs>,
+    /// Since when the last of the unknown ones has been so, in seconds.
+    unknown_for: Option<f64>,
+}
+
+impl Paths {
+    fn add(&mut self, path: &report::Direction) {
+        self.states.count(path.verdict);
+        self.probes = self.probes.saturating_add(path.evidence.probes);
+        self.lost = self.lost.saturating_add(path.evidence.lost);
+        self.age = self.age.into_iter().chain(path.age_seconds).reduce(f64::min);
+        self.expires = self.expires.into_iter().chain(path.expires_in_seconds).reduce(f64::max);
+        let probes = |needs: &report::Needs| needs.clean_probes;
+        if path.verdict == Verdict::Unknown {
+            let least = self.unknown_needs.into_iter().chain(path.needs).min_by_key(probes);
+            self.unknown_needs = least;
+            let since = path.since_seconds;
+            self.unknown_for = self.unknown_for.into_iter().chain([since]).reduce(f64::min);
+        } else {
+            self.known_needs = self.known_needs.into_iter().chain(path.needs).max_by_key(probes);
+        }
+    }
+
+    /// The verdict on the link, which was this one at the last tick.
+    fn link(&self, last: Link, isolated: bool, moment: &Moment<'_>) -> report::Link {
+        let link = last.next(self.states, isolated, moment.now);
+        // What differs from the last tick has expired since.
+        let expired_for = self.unknown_for.filter(|_| link.state != last.state);
+        report::Link {
+            verdict: link.state,
+            cause: link.cause,
+            since: expired_for.map_or(moment.unix(link.since), |lasts| moment.at() - lasts),
+            age_seconds: self.age,
+            expires_in_seconds: self.expires.filter(|_| link.state != Verdict::Unknown),
+            paths: self.states,
+            evidence: evidence(self.probes, self.lost),
+            needs: match link.state {
+                Verdict::Healthy => None,
+                _ => self.known_needs.or(self.unknown_needs),
+            },
+        }
     }
 }
 
 fn seconds(nanos: Nanos) -> f64 {
     nanos as f64 / 1e9
+}
+
+/// So many probes, of which so many were lost.
+fn evidence(probes: u32, lost: u32) -> report::Evidence {
+    let mut evidence = Evidence::default();
+    evidence.begin(probes, lost);
+    evidence.report()
 }

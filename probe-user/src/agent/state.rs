@@ -4,17 +4,21 @@ use std::collections::VecDeque;
 
 use anyhow::{Context as _, Result};
 
-use super::{capacity, events::Events, host::Watch, peers::Peer, regions::Region};
+use super::{
+    capacity, events::Events, host::Watch, judge::Heartbeat, peers::Peer, regions::Region,
+    report::Moment,
+};
 use crate::{
     account::{Memory as _, Outcome},
     config::{Config, NodeConfig, RecordConfig},
-    datapath::{Datapath, Options, ReflectorOptions},
+    datapath::{Datapath, Options, ReflectorOptions, clock},
     health::{
         Settings,
         node::{News, Node},
         observation::{Observation, moment},
     },
     record::recorder::Recorder,
+    report::ISOLATED,
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
 };
@@ -39,6 +43,8 @@ pub struct State {
     pub(super) last_reload_successful: bool,
     /// Keeps what the engine is fed, where the config wants that.
     pub(super) recorder: Option<Recorder>,
+    /// When the last tick was.
+    pub(super) heartbeat: Heartbeat,
     watch: Watch,
 }
 
@@ -95,6 +101,7 @@ impl State {
             events: Events::new(),
             last_reload_successful: true,
             recorder,
+            heartbeat: Heartbeat::new(clock::monotonic()),
             watch: Watch::default(),
         };
         let config = state.config.clone();
@@ -108,7 +115,7 @@ impl State {
         &self.config
     }
 
-    /// Whether the agent does what it is there for.
+    /// Whether the datapath does what it is there for.
     ///
     /// # Errors
     /// What is wrong, in words.
@@ -126,64 +133,58 @@ impl State {
         if let Some(recorder) = &mut self.recorder {
             recorder.prepare(moment(now));
         }
-        let mut probed = 0;
-        for index in 0..self.peers.len() {
-            probed += usize::from(self.account(index, probed, now));
-        }
-        let now = moment(now);
+        self.account(now);
+        self.judge(moment(now));
+        self.judge_links(moment(now));
+        self.heartbeat.beat(now);
+    }
+
+    /// Makes verdicts of what was taken in.
+    fn judge(&mut self, now: Nanos) {
         if let Some(recorder) = &mut self.recorder {
             recorder.tick(now);
         }
-        let events = &mut self.events;
-        self.node.tick(&mut self.peers, now, &self.settings, &mut |news| match news {
-            News::Isolated(true) => tracing::warn!(
-                "isolated: most regions fail at once, so this node must be the one that is cut off"
-            ),
+        let (events, settings) = (&mut self.events, &self.settings);
+        self.node.tick(&mut self.peers, now, settings, &mut |news| match news {
+            News::Isolated(true) => tracing::warn!("{ISOLATED}"),
             News::Isolated(false) => tracing::info!("no longer isolated"),
-            News::Verdict { member, transition, verdict } => {
-                events.publish(&member.config, &transition, &verdict);
+            News::Verdict { member, transition, .. } => {
+                events.publish(member, &transition, &Moment::now(now, settings));
             }
         });
-        let isolated = self.node.isolated_since().is_some();
-        for (index, region) in self.regions.iter_mut().enumerate() {
-            let of_region = self.peers.iter().filter(|peer| peer.region == index);
-            region.judge(
-                &of_region.filter_map(|peer| Some(&peer.path.as_ref()?.health)),
-                isolated,
-                now,
-            );
-        }
     }
 
-    /// Takes in what became of the probes to one peer, unless it is not probed; returns whether it is. `place` is how
-    /// many before it are.
-    fn account(&mut self, index: usize, place: usize, now: Nanos) -> bool {
-        let peer = &mut self.peers[index];
-        let Some(path) = &mut peer.path else { return false };
-        let memories: Vec<_> =
-            path.flows.iter().map(|flow| self.datapath.session(flow.ssid)).collect();
-        for (flow, memory) in path.flows.iter_mut().zip(&memories) {
-            // Attempts first: what is sent in between must not look like a failure.
-            let attempts = self.attempts.of(flow.ssid);
-            let missing = attempts.wrapping_sub(memory.sent()) as i32;
-            flow.not_sent = flow.not_sent.max(u64::try_from(missing).unwrap_or(0));
+    /// Takes in what became of the probes to all peers that are probed.
+    fn account(&mut self, now: Nanos) {
+        let Self { peers, regions, datapath, attempts, settings, recorder, .. } = self;
+        let moment = moment(now);
+        // One list for all of them, so that none costs an allocation.
+        let mut memories = Vec::new();
+        let probed = peers.iter_mut().filter_map(|peer| Some((peer.region, peer.path.as_mut()?)));
+        for (place, (region, path)) in probed.enumerate() {
+            memories.clear();
+            memories.extend(path.flows.iter().map(|flow| datapath.session(flow.ssid)));
+            for (flow, memory) in path.flows.iter_mut().zip(&memories) {
+                // Attempts first: what is sent in between must not look like a failure.
+                let attempts = attempts.of(flow.ssid);
+                let missing = attempts.wrapping_sub(memory.sent()) as i32;
+                flow.not_sent = flow.not_sent.max(u64::try_from(missing).unwrap_or(0));
+            }
+            let arrivals = datapath.arrivals(path.index);
+            let histogram = &mut regions[region].round_trips;
+            let (health, recent) = (&mut path.health, &mut path.recent);
+            path.account.judge(&memories, arrivals, now, &mut |flow, sent_at, outcome| {
+                if let Outcome::Answered { round_trip } = outcome {
+                    histogram.add(round_trip);
+                    recent.add(round_trip);
+                }
+                let seen = Observation::new(flow, sent_at, outcome, moment);
+                if let Some(recorder) = recorder {
+                    recorder.note(place, &seen, moment);
+                }
+                seen.feed(health, moment, settings);
+            });
         }
-        let arrivals = self.datapath.arrivals(path.index);
-        let histogram = &mut self.regions[peer.region].round_trips;
-        let (health, recent, settings) = (&mut path.health, &mut path.recent, &self.settings);
-        let (moment, recorder) = (moment(now), &mut self.recorder);
-        path.account.judge(&memories, arrivals, now, &mut |flow, sent_at, outcome| {
-            if let Outcome::Answered { round_trip } = outcome {
-                histogram.add(round_trip);
-                recent.add(round_trip);
-            }
-            let seen = Observation::new(flow, sent_at, outcome, moment);
-            if let Some(recorder) = recorder {
-                recorder.note(place, &seen, moment);
-            }
-            seen.feed(health, moment, settings);
-        });
-        true
     }
 
     /// Keeps up with the host: its clock, its addresses, interfaces that were made anew.

@@ -102,11 +102,11 @@ fn describe(path: &Path) -> String {
     if let Some(problem) = &path.problem {
         return format!("{}: {} ({problem}, since {})", path.peer, path.state, span(lasts(path)));
     }
-    let directions = [("forward", &path.forward), ("reverse", &path.reverse)];
-    let sick: Vec<String> = directions
+    let sick: Vec<String> = path
+        .directions()
         .into_iter()
         .filter(|(_, direction)| direction.verdict != State::Healthy)
-        .map(|(name, direction)| format!("{name} {}", verdict(direction)))
+        .map(|(way, direction)| format!("{way} {}", verdict(direction)))
         .collect();
     format!("{}: {}", path.peer, sick.join(", "))
 }

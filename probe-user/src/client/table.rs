@@ -1,29 +1,33 @@
 //! `linkprobe status`: the paths as a table.
 
-use super::units::{percent, round_trip, span};
-use crate::report::{Direction, Path, Paths};
-use crate::verdict::{Cause, State};
+use super::units::{age, percent, round_trip, span};
+use crate::report::{Direction, ISOLATED, Path, Paths, Quantiles};
+use crate::verdict::{Direction as Way, State};
 
-const HEADER: [&str; 10] = [
+const COLUMNS: usize = 13;
+
+const HEADER: [&str; COLUMNS] = [
     "PEER", "REGION", "ADDRESS", "STATE", "FORWARD", "REVERSE", "LOSS>", "LOSS<", "RTT(p50)",
-    "SINCE",
+    "RTT(p99)", "AGE", "EXPIRES", "SINCE",
 ];
 
 /// The columns that hold numbers; they are aligned to the right.
-const NUMBERS: std::ops::RangeInclusive<usize> = 6..=8;
+const NUMBERS: std::ops::RangeInclusive<usize> = 6..=11;
 
 /// What stands where there is no value.
 const NONE: &str = "-";
 
 /// A line about the node, and a table with a row for each path. `>` is the way to the peer, `<` the way
-/// back. Below a path that is not probed stands why.
+/// back, each loss with the interval that holds the true one with 95 % confidence. AGE is that of the evidence of the
+/// direction which has had none for longer, and EXPIRES when that one's verdict becomes unknown without any. Below a
+/// path that is not healthy stands a line for each direction, and below one that is not probed, why.
 #[must_use]
 pub fn status_table(paths: &Paths) -> String {
     let mut text = summary(paths);
     if paths.paths.is_empty() {
         return text;
     }
-    let rows: Vec<[String; 10]> = paths.paths.iter().map(row).collect();
+    let rows: Vec<[String; COLUMNS]> = paths.paths.iter().map(row).collect();
     let mut widths = HEADER.map(width);
     for row in &rows {
         for (widest, cell) in widths.iter_mut().zip(row) {
@@ -42,34 +46,51 @@ pub fn status_table(paths: &Paths) -> String {
     text
 }
 
-/// A line for each direction that is not healthy though it was measured: what it rests on, and what it takes.
+/// A line for each direction of a path that is not healthy though it was probed: the whole verdict.
 fn reasons(path: &Path) -> String {
-    let mut text = String::new();
-    for (name, direction) in [("forward", &path.forward), ("reverse", &path.reverse)] {
-        let Some(needs) = direction.needs.filter(|_| path.probes.sent > 0) else { continue };
-        let evidence = &direction.evidence;
-        let found = match (evidence.lost, evidence.loss_interval) {
-            (1.., Some([low, high])) => {
-                let (lost, probes) = (evidence.lost, evidence.probes);
-                format!("{lost} of {probes} lost ({} to {}); ", percent(low), percent(high))
-            }
-            _ => String::new(),
-        };
-        let sick: Vec<String> = (1..)
-            .zip(&path.flows)
-            .filter(|(_, flow)| flow.state == State::Unhealthy)
-            .map(|(index, _): (usize, _)| index.to_string())
-            .collect();
-        let flows = match (direction.cause, sick.len()) {
-            (Cause::FlowLoss, 1..) => format!("flow {} of {}; ", sick.join(", "), path.flows.len()),
-            _ => String::new(),
-        };
-        text += &format!(
-            "  {name}: {found}{flows}healthy after {} clean probes, {:.1} s\n",
-            needs.clean_probes, needs.seconds
-        );
+    if path.state == State::Healthy || path.probes.sent == 0 {
+        return String::new();
     }
-    text
+    let line = |(way, direction): (Way, &Direction)| {
+        let verdict = format!("{} for {}", verdict(direction), span(direction.since_seconds));
+        let parts: Vec<String> = std::iter::once(verdict)
+            .chain(found(direction))
+            .chain(sick_flows(path, way))
+            .chain(direction.age_seconds.map(|seconds| format!("evidence {} old", age(seconds))))
+            .chain(
+                direction.expires_in_seconds.map(|seconds| format!("expires in {}", age(seconds))),
+            )
+            .chain(needed(direction))
+            .collect();
+        format!("  {way}: {}\n", parts.join("; "))
+    };
+    path.directions().map(line).concat()
+}
+
+/// `9 of 30 lost (17 % to 48 %)`.
+fn found(direction: &Direction) -> Option<String> {
+    let [low, high] = direction.evidence.loss_interval?;
+    let (lost, probes) = (direction.evidence.lost, direction.evidence.probes);
+    Some(format!("{lost} of {probes} lost ({} to {})", percent(low), percent(high)))
+}
+
+/// `flow 7 of 16`, unless there is but one.
+fn sick_flows(path: &Path, way: Way) -> Option<String> {
+    let (sick, all) = (path.sick_flows(way), path.flows.len());
+    let places = || sick.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match sick.len() {
+        _ if all < 2 => None,
+        0 => None,
+        1 => Some(format!("flow {} of {all}", places())),
+        some if some < all => Some(format!("flows {} of {all}", places())),
+        _ => Some(format!("all {all} flows")),
+    }
+}
+
+/// `healthy after 60 clean probes, 1.5 s`.
+fn needed(direction: &Direction) -> Option<String> {
+    let needs = direction.needs?;
+    Some(format!("healthy after {} clean probes, {:.1} s", needs.clean_probes, needs.seconds))
 }
 
 /// `ams1 (region ams): 3 paths: 2 healthy, 1 unhealthy`.
@@ -88,18 +109,19 @@ fn summary(paths: &Paths) -> String {
         total => format!("{total} paths: {}", states.join(", ")),
     };
     let isolated = match paths.isolated_since {
-        Some(since) => {
-            let lasts = span(paths.at - since);
-            format!(
-                "isolated: most regions fail at once, for {lasts}, so this node must be the one that is cut off\n"
-            )
-        }
+        Some(since) => format!("{ISOLATED} (for {})\n", span(paths.at - since)),
         None => String::new(),
     };
     format!("{} (region {}): {total}\n{isolated}", paths.node, paths.region)
 }
 
-fn row(path: &Path) -> [String; 10] {
+fn row(path: &Path) -> [String; COLUMNS] {
+    let rtt = |of: fn(Quantiles) -> f64| {
+        path.rtt_us.map_or(NONE.to_owned(), |quantiles| round_trip(of(quantiles)))
+    };
+    let directions = || [&path.forward, &path.reverse].into_iter();
+    let oldest = directions().filter_map(|direction| direction.age_seconds).reduce(f64::max);
+    let first = directions().filter_map(|direction| direction.expires_in_seconds).reduce(f64::min);
     [
         path.peer.clone(),
         path.region.clone(),
@@ -109,7 +131,10 @@ fn row(path: &Path) -> [String; 10] {
         verdict(&path.reverse),
         loss(&path.forward),
         loss(&path.reverse),
-        path.rtt_us.map_or(NONE.to_owned(), |rtt| round_trip(rtt.p50)),
+        rtt(|quantiles| quantiles.p50),
+        rtt(|quantiles| quantiles.p99),
+        oldest.map_or(NONE.to_owned(), age),
+        first.map_or(NONE.to_owned(), age),
         span(lasts(path)),
     ]
 }
@@ -132,8 +157,12 @@ fn verdict(direction: &Direction) -> String {
     }
 }
 
+/// `31 % (24 % to 40 %)`.
 fn loss(direction: &Direction) -> String {
-    direction.evidence.loss_ratio.map_or(NONE.to_owned(), percent)
+    let Some(ratio) = direction.evidence.loss_ratio else { return NONE.to_owned() };
+    let interval = direction.evidence.loss_interval;
+    let interval = interval.map(|[low, high]| format!(" ({} to {})", percent(low), percent(high)));
+    percent(ratio) + &interval.unwrap_or_default()
 }
 
 /// For how many seconds the path has been in its state, at least. A path is healthy since the later of
@@ -150,7 +179,7 @@ pub(super) fn lasts(path: &Path) -> f64 {
     longest.unwrap_or_default()
 }
 
-fn line(cells: &[String; 10], widths: &[usize; 10]) -> String {
+fn line(cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
     let mut text = String::new();
     for (index, (cell, widest)) in cells.iter().zip(widths).enumerate() {
         let padding = " ".repeat(widest - width(cell));

@@ -3,7 +3,9 @@ mod plugin;
 mod table;
 mod units;
 
-use crate::report::{Direction, Evidence, Path, Paths, Probes, Quantiles, Revision, Transitions};
+use crate::report::{
+    Direction, Evidence, Flow, Needs, Path, Paths, Probes, Quantiles, Revision, Transitions,
+};
 use crate::verdict::{Cause, State};
 
 fn direction(verdict: State, cause: Cause, lost: u32, probes: u32, since: f64) -> Direction {
@@ -13,10 +15,15 @@ fn direction(verdict: State, cause: Cause, lost: u32, probes: u32, since: f64) -
         cause,
         since: 1.8e9 - since,
         since_seconds: since,
-        age_seconds: None,
-        expires_in_seconds: None,
-        evidence: Evidence { probes, lost, loss_ratio, loss_interval: None },
-        needs: None,
+        age_seconds: (probes > 0).then_some(0.125),
+        expires_in_seconds: (probes > 0 && verdict != State::Unknown).then_some(2.875),
+        evidence: Evidence {
+            probes,
+            lost,
+            loss_ratio,
+            loss_interval: loss_ratio.map(|ratio| [ratio / 2.0, (ratio * 1.5 + 0.03).min(1.0)]),
+        },
+        needs: (verdict != State::Healthy).then_some(Needs { clean_probes: 60, seconds: 1.5 }),
         transitions: Transitions::default(),
     }
 }
@@ -47,6 +54,24 @@ fn path(peer: &str, region: &str, forward: Direction, reverse: Direction) -> Pat
         rtt_us: Some(Quantiles { min: 900.0, p50: 1234.5, p99: 2000.0, max: 3000.0 }),
         flows: Vec::new(),
     }
+}
+
+/// The same path with so many flows, of which some are sick in one direction.
+fn with_flows(path: Path, count: u16, forward: &[u16], reverse: &[u16]) -> Path {
+    let state = |sick: &[u16], flow| match sick.contains(&flow) {
+        true => State::Unhealthy,
+        false => State::Healthy,
+    };
+    let flow = |place| Flow {
+        ssid: place,
+        source_port: 50_000 + place,
+        state: state(forward, place).worse(state(reverse, place)),
+        forward: state(forward, place),
+        reverse: state(reverse, place),
+        probes: Probes::default(),
+    };
+    let probes = Probes { sent: 1_000, ..Probes::default() };
+    Path { flows: (1..=count).map(flow).collect(), probes, ..path }
 }
 
 fn healthy(peer: &str, region: &str) -> Path {

@@ -7,10 +7,10 @@ pub(crate) fn percent(ratio: f64) -> String {
         "0 %".to_owned()
     } else if percent < 0.1 {
         "<0.1 %".to_owned()
-    } else if percent < 9.95 {
+    } else if percent < 9.95 || (98.95..99.95).contains(&percent) {
         format!("{percent:.1} %")
-    } else if percent > 99.0 && percent < 100.0 {
-        ">99 %".to_owned()
+    } else if (99.95..100.0).contains(&percent) {
+        ">99.9 %".to_owned()
     } else {
         format!("{percent:.0} %")
     }
@@ -33,6 +33,11 @@ pub(super) fn span(seconds: f64) -> String {
         }
     }
     text
+}
+
+/// An age in seconds, with one decimal below a minute.
+pub(super) fn age(seconds: f64) -> String {
+    if seconds < 59.95 { format!("{seconds:.1} s") } else { span(seconds) }
 }
 
 /// A round-trip time, given in microseconds, with three digits.

@@ -383,4 +383,17 @@ impl Path {
             state => state,
         }
     }
+    /// Whether one flow's probes pass in one direction.
+    #[must_use]
+    pub fn flow_direction(&self, flow: usize, direction: Direction) -> State {
+        let reported = &self.directions[direction as usize];
+        match reported.state {
+            _ if self.flows[flow][direction as usize].sick => State::Unhealthy,
+            // What makes the path so is other flows.
+            State::Degraded | State::Unhealthy if reported.cause == Cause::FlowLoss => {
+                State::Healthy
+            }
+            state => state,
+        }
+    }
 }

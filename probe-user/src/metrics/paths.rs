@@ -5,7 +5,7 @@ use prometheus::proto::{Metric, MetricFamily, MetricType};
 use super::RegionRtt;
 use super::family::{counter, family, gauge, histogram};
 use crate::report::{Direction, Path};
-use crate::verdict::{Direction as Way, State};
+use crate::verdict::State;
 
 /// Test packets that left this host, as the kernel counted them.
 pub(super) fn probes_sent(paths: &[Path]) -> MetricFamily {
@@ -147,7 +147,7 @@ fn by_direction<S: IntoIterator<Item = Metric>>(
     let mut all = Vec::new();
     for path in paths {
         let [name, region] = peer(path);
-        for (way, direction) in [(Way::Forward, &path.forward), (Way::Reverse, &path.reverse)] {
+        for (way, direction) in path.directions() {
             all.extend(samples(&[name, region, ("direction", way.label())], direction));
         }
     }

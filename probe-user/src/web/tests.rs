@@ -217,7 +217,13 @@ fn event(sequence: u64) -> Event {
         from: State::Healthy,
         to: State::Unhealthy,
         cause: Cause::Loss,
+        since: 1.25,
+        age_seconds: Some(0.25),
+        expires_in_seconds: Some(2.75),
         evidence: Evidence::default(),
+        rtt_us: None,
+        flows: 4,
+        sick_flows: vec![2],
         needs: None,
     }
 }

@@ -1,4 +1,4 @@
-use super::super::units::{percent, round_trip, span};
+use super::super::units::{age, percent, round_trip, span};
 
 #[test]
 fn percentages_never_hide_a_loss_or_a_survivor() {
@@ -9,8 +9,11 @@ fn percentages_never_hide_a_loss_or_a_survivor() {
         (0.0994, "9.9 %"),
         (0.0999, "10 %"),
         (0.3125, "31 %"),
-        (0.99, "99 %"),
-        (0.9999, ">99 %"),
+        (0.989, "99 %"),
+        (0.99, "99.0 %"),
+        (0.9912, "99.1 %"),
+        (0.9994, "99.9 %"),
+        (0.9999, ">99.9 %"),
         (1.0, "100 %"),
     ];
     for (ratio, text) in cases {
@@ -53,5 +56,14 @@ fn round_trips_have_three_digits() {
     ];
     for (microseconds, text) in cases {
         assert_eq!(round_trip(microseconds), text, "{microseconds}");
+    }
+}
+
+#[test]
+fn ages_have_a_decimal_while_they_are_young() {
+    for (seconds, text) in
+        [(0.04, "0.0 s"), (2.875, "2.9 s"), (59.96, "59 s"), (125.0, "2 min 5 s")]
+    {
+        assert_eq!(age(seconds), text, "{seconds}");
     }
 }

@@ -1,0 +1,202 @@
+//! A state with plain sockets on the loopback interface, judged by hand.
+
+use std::{net::UdpSocket, thread, time::Duration};
+
+use super::state::State;
+use crate::{
+    account::{Lost, Outcome},
+    config::Config,
+    datapath::clock,
+    health, metrics,
+    report::{Link, Path, Regions},
+    verdict::{Cause, Direction, MILLISECOND, Nanos, SECOND, State as Verdict},
+};
+
+/// The wall clock of all readings, in nanoseconds.
+const UNIX: Nanos = 1_800_000_000 * SECOND;
+
+/// An agent that probes itself (region "b") and a name that was never looked up (region "c").
+fn agent(more: &str) -> State {
+    let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = format!(
+        r#"
+        [node]
+        name = "a"
+        region = "a"
+        interfaces = ["lo"]
+        datapath = "socket"
+        [probe]
+        port = {port}
+        interval = "20ms"
+        [[peer]]
+        name = "self"
+        region = "b"
+        address = "127.0.0.1"
+        [[peer]]
+        name = "never"
+        region = "c"
+        address = "never.invalid"
+        {more}
+        "#
+    );
+    State::start(Config::parse(&config, "f.toml").unwrap()).unwrap()
+}
+
+/// Judges until it is so, and returns when that was.
+fn judge_until(agent: &mut State, what: &str, is_so: impl Fn(&State, Nanos) -> bool) -> Nanos {
+    for _ in 0..2_000 {
+        thread::sleep(Duration::from_millis(10));
+        let now = clock::monotonic();
+        agent.tick(now);
+        if is_so(agent, now) {
+            return now;
+        }
+    }
+    panic!("it is never so: {what}");
+}
+
+fn path(agent: &State, index: usize, now: Nanos) -> Path {
+    agent.paths(now, UNIX).paths.swap_remove(index)
+}
+
+fn links(regions: &Regions, index: usize) -> [&Link; 2] {
+    let region = &regions.regions[index];
+    [&region.forward, &region.reverse]
+}
+
+/// Whether the path to itself is healthy, and has been for long enough to rest on some probes.
+fn is_healthy(agent: &State, now: Nanos) -> bool {
+    let path = path(agent, 0, now);
+    path.state == Verdict::Healthy && path.forward.evidence.probes > 10
+}
+
+/// Invariant 6, whoever is dead: a judge that makes no verdicts any more holds none.
+#[test]
+fn invariant_6_no_verdict_outlives_the_judge() {
+    let mut agent = agent("");
+    let now = judge_until(&mut agent, "healthy", is_healthy);
+    let expiry = agent.settings.expiry;
+
+    // As long as the evidence is fresh, so is the verdict.
+    let fresh = path(&agent, 0, now + expiry / 2);
+    assert_eq!(fresh.state, Verdict::Healthy);
+    assert!(fresh.flows.iter().all(|flow| flow.state == Verdict::Healthy), "{fresh:?}");
+    let regions = agent.region_links(now + expiry / 2, UNIX);
+    for link in links(&regions, 0) {
+        assert_eq!((link.verdict, link.cause), (Verdict::Healthy, Cause::Passing));
+        assert_eq!((link.paths.healthy, link.needs), (1, None));
+        assert!(link.evidence.probes > 0 && link.evidence.loss_interval.is_some(), "{link:?}");
+        assert!(link.age_seconds.unwrap() >= 1.0 && link.expires_in_seconds.unwrap() > 0.0);
+    }
+
+    // Nobody ticks.
+    let later = now + expiry + 2 * SECOND;
+    let stale = path(&agent, 0, later);
+    assert_eq!(stale.state, Verdict::Unknown);
+    for (_, direction) in stale.directions() {
+        assert_eq!((direction.verdict, direction.cause), (Verdict::Unknown, Cause::Expired));
+        assert!((1.9..=3.0).contains(&direction.since_seconds), "{direction:?}");
+        assert!(direction.age_seconds.unwrap() > 2.0, "{direction:?}");
+        assert_eq!(direction.expires_in_seconds, None);
+        assert_eq!(direction.evidence.probes, 0);
+        assert!(direction.needs.is_some() && direction.transitions.healthy == 1, "{direction:?}");
+    }
+    let flows = stale.flows.iter().flat_map(|flow| [flow.state, flow.forward, flow.reverse]);
+    assert!(flows.into_iter().all(|state| state == Verdict::Unknown), "{stale:?}");
+    let regions = agent.region_links(later, UNIX);
+    assert_eq!(regions.regions[0].state, Verdict::Unknown);
+    for link in links(&regions, 0) {
+        assert_eq!((link.verdict, link.cause), (Verdict::Unknown, Cause::Expired));
+        assert!((1.9..=3.0).contains(&(UNIX as f64 / 1e9 - link.since)), "{link:?}");
+        assert!(link.needs.is_some() && link.expires_in_seconds.is_none(), "{link:?}");
+    }
+    let text = metrics::encode(&agent.snapshot(later, UNIX)).unwrap();
+    let unknown =
+        r#"linkprobe_path_state{peer="self",region="b",direction="forward",state="unknown"} 1"#;
+    assert!(text.contains(unknown), "{text}");
+    assert!(!text.contains("linkprobe_loss_ratio{"), "{text}");
+}
+
+#[test]
+fn the_heart_beats_with_every_tick() {
+    let mut agent = agent("");
+    let now = clock::monotonic();
+    agent.tick(now);
+    assert_eq!(agent.heartbeat.age(now + 7), 7);
+    assert!(agent.heartbeat.check(now + 60 * SECOND).is_err());
+}
+
+#[test]
+fn what_was_never_resolved_is_starting_since_the_agent_has_started() {
+    let before = clock::monotonic();
+    let mut agent = agent("");
+    let started = clock::monotonic();
+    let now = judge_until(&mut agent, "a second is over", |_, now| now > started + SECOND);
+    let uptime = (now - started) as f64 / 1e9..=(now - before) as f64 / 1e9 + 0.001;
+    let never = path(&agent, 1, now);
+    for (_, direction) in never.directions() {
+        assert_eq!((direction.verdict, direction.cause), (Verdict::Unknown, Cause::Starting));
+        assert!(uptime.contains(&direction.since_seconds), "{direction:?} {uptime:?}");
+    }
+    let regions = agent.region_links(now, UNIX);
+    for link in links(&regions, 1) {
+        assert_eq!((link.verdict, link.cause), (Verdict::Unknown, Cause::Starting));
+        let lasts = UNIX as f64 / 1e9 - link.since;
+        assert!(uptime.contains(&lasts), "{link:?} {uptime:?}");
+        assert_eq!((link.paths.unknown, link.age_seconds), (1, None));
+    }
+}
+
+#[test]
+fn an_event_has_the_whole_verdict() {
+    let mut agent = agent(
+        r#"
+        [[peer]]
+        name = "dead"
+        region = "d"
+        address = "127.0.0.1:1"
+        "#,
+    );
+    let mut events = agent.events.listen();
+    judge_until(&mut agent, "healthy and unhealthy", |agent, now| {
+        is_healthy(agent, now) && path(agent, 2, now).state == Verdict::Unhealthy
+    });
+    let mut seen = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        assert!(event.at - event.since < 0.1, "{event:?}");
+        assert!(event.age_seconds.is_some() && event.expires_in_seconds.is_some(), "{event:?}");
+        let expected = match event.peer.as_str() {
+            "self" => (Verdict::Healthy, true, vec![]),
+            _ => (Verdict::Unhealthy, false, vec![1, 2, 3, 4]),
+        };
+        let told = (event.to, event.needs.is_none(), event.sick_flows.clone());
+        assert_eq!((told, event.flows), (expected, 4), "{event:?}");
+        assert_eq!(event.rtt_us.is_some(), event.to == Verdict::Healthy, "{event:?}");
+        seen.push(event.direction);
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+/// Which flows are sick is told of each direction for itself.
+#[test]
+fn a_flow_that_is_sick_one_way_is_well_the_other_way() {
+    let agent = agent("");
+    let mut path = health::Path::new(4, 0);
+    for round in 1..400 {
+        let now = round * 20 * MILLISECOND;
+        for flow in 0..4 {
+            let outcome = match flow {
+                1 if round > 200 => Outcome::Lost(Lost::Forward),
+                _ => Outcome::Answered { round_trip: 1_000_000 },
+            };
+            path.observe(flow, now, outcome, now, &agent.settings);
+        }
+        path.tick(now, false, &agent.settings, &mut |_| {});
+    }
+    assert_eq!(path.state_of(Direction::Forward), Verdict::Degraded);
+    for flow in 0..4 {
+        let states = Direction::ALL.map(|way| path.flow_direction(flow, way));
+        let forward = if flow == 1 { Verdict::Unhealthy } else { Verdict::Healthy };
+        assert_eq!(states, [forward, Verdict::Healthy], "flow {flow}");
+    }
+}
