@@ -59,7 +59,7 @@ const YEAR: f64 = 365.25 * 86_400.0;
 
 /// The share of the false-alarm budget that the tests of one direction of the path have, those of one direction
 /// of all its flows together, and those of its round trips. Together with both directions that is all.
-const SHARES: (f64, f64, f64) = (0.4, 0.08, 0.04);
+const SHARES: [f64; 3] = [0.4, 0.08, 0.04];
 
 impl Settings {
     /// The settings that keep the goals for a path of `flows` flows, each probed every `interval`.
@@ -68,17 +68,16 @@ impl Settings {
         let flows = u64::from(flows.max(1));
         let spacing = (interval / flows).max(1);
         let probes_per_year = YEAR * SECOND as f64 / spacing as f64;
-        let bank = |share: f64| {
-            let run_length = probes_per_year / (goals.false_alarms_per_year * share);
-            threshold::bank(goals.accepted_loss, run_length)
-        };
+        let run_lengths =
+            SHARES.map(|share| probes_per_year / (goals.false_alarms_per_year * share));
+        let [path, flow, latency] = threshold::banks(goals.accepted_loss, run_lengths);
         let in_time = u32::try_from(goals.recovery.div_ceil(spacing)).unwrap_or(u32::MAX);
         let recovery = in_time.max(goals.recovery_probes).clamp(1, 1 << 20);
         let doublings = goals.damping.max(1).div_ceil(goals.recovery.max(1));
         Self {
-            path: bank(SHARES.0),
-            flow: bank(SHARES.1),
-            latency: bank(SHARES.2),
+            path,
+            flow,
+            latency,
             recovery,
             recovery_per_flow: recovery.div_ceil(flows as u32),
             penalty: (1.0 / goals.accepted_loss - 1.0).round() as u32,
