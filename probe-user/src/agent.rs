@@ -202,8 +202,10 @@ impl web::Source for Arc<Agent> {
     }
 
     fn reload(&self) -> Result<String, String> {
-        let loaded = Config::load(&self.file).map_err(|error| error.to_string());
-        let applied = self.lock().reload(loaded);
+        // Before the lock is taken: while thresholds are worked out, verdicts must not stand still.
+        let loaded =
+            Config::load(&self.file).map(|config| (config.health.settings(&config.probe), config));
+        let applied = self.lock().reload(loaded.map_err(|error| error.to_string()));
         match &applied {
             Ok(what) => {
                 tracing::info!(file = %self.file.display(), "reloaded: {what}");

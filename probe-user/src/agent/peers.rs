@@ -124,7 +124,6 @@ impl State {
             self.close(peer.path);
         }
         self.set_session_keys(before);
-        self.settings = self.config.health.settings(&self.config.probe);
         let interval = nanos(self.config.probe.interval);
         for index in 0..self.peers.len() {
             let peer = &mut self.peers[index];

@@ -4,16 +4,18 @@ use super::{
     capacity,
     state::{State, nanos, reflector_options},
 };
-use crate::config::Config;
+use crate::{config::Config, health::Settings};
 
 impl State {
-    /// Puts another config in force. What it leaves as it is goes on undisturbed.
+    /// Puts another config in force, with the settings that it asks of the engine. What it leaves as it is goes on
+    /// undisturbed.
     ///
     /// # Errors
     /// Why it is refused; then nothing has changed.
-    pub fn reload(&mut self, loaded: Result<Config, String>) -> Result<String, String> {
-        let applied = loaded.and_then(|config| {
+    pub fn reload(&mut self, loaded: Result<(Settings, Config), String>) -> Result<String, String> {
+        let applied = loaded.and_then(|(settings, config)| {
             self.accepts(&config)?;
+            self.settings = settings;
             Ok(self.apply(config))
         });
         self.last_reload_successful = applied.is_ok();
