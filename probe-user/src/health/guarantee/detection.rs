@@ -33,7 +33,7 @@ pub const BUDGET: u64 = 12_000_000;
 const TICK: Nanos = 10 * MILLISECOND;
 
 /// Rounds of probes that are judged together while nothing is lost.
-const ROUNDS: usize = 8;
+const ROUNDS: u64 = 8;
 
 /// A flow never loses so many probes in a row by chance, unless all are lost.
 const LONGEST_ROW: u64 = 32;
@@ -245,10 +245,8 @@ impl<'a> Player<'a> {
         }
         self.sent_at = due;
         self.send(lost);
-        if self.turn == 0
-            && !self.waits
-            && self.sent / self.kernels.len() as u64 % ROUNDS as u64 == 0
-        {
+        let round = self.sent / self.kernels.len() as u64;
+        if self.turn == 0 && !self.waits && round.is_multiple_of(ROUNDS) {
             self.judge(due);
         }
     }

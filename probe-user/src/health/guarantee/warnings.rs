@@ -107,7 +107,8 @@ fn recovery(goals: &Goals, guarantees: &Guarantees) -> Option<String> {
 
 /// Damping is counted in probes: it is them that tell a path which loses for good from one that has recovered.
 fn damping(goals: &Goals, guarantees: &Guarantees) -> Option<String> {
-    let grows_to = guarantees.recovery.clean_probes_damped as f64 / guarantees.probes_per_second;
+    let grows_to =
+        f64::from(guarantees.recovery.clean_probes_damped) / guarantees.probes_per_second;
     (grows_to > 1.01 * seconds(goals.damping)).then(|| {
         format!(
             "recovery grows to {}, more than health.damping, because health.recovery_probes asks for so many \
