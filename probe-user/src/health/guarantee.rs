@@ -77,7 +77,7 @@ pub fn guarantees(
             clean_probes_damped: settings.recovery << settings.damping,
             seconds_damped: seconds(recovery_bound(settings, probing, settings.damping)),
         },
-        false_alarms_per_year: false_alarms_per_year(settings, goals.accepted_loss),
+        false_alarms_per_year: false_alarms_per_year(settings, probing.flows, goals.accepted_loss),
         expiry_seconds: seconds(settings.expiry),
         warnings: Vec::new(),
     };
@@ -102,16 +102,36 @@ pub const fn recovery_bound(settings: &Settings, probing: &Probing, doublings: u
     clean + probing.timeout + pace
 }
 
-/// The bound that all tests of a path keep together, by their exact run lengths.
+/// The bound that all tests of a path of so many flows keep together, by their exact run lengths.
 #[must_use]
-pub fn false_alarms_per_year(settings: &Settings, loss_ratio: f64) -> f64 {
+pub fn false_alarms_per_year(settings: &Settings, flows: u16, loss_ratio: f64) -> f64 {
     let year = 365.25 * 86_400.0 * SECOND as f64 / settings.spacing as f64;
-    let of = |tests| threshold::false_alarms(tests, loss_ratio);
-    let flows =
-        if settings.recovery_per_flow < settings.recovery { of(&settings.flow) } else { 0.0 };
-    year * (2.0 * (of(&settings.path) + flows) + of(&settings.latency))
+    let of = |tests, are_used: bool| {
+        if are_used { threshold::false_alarms(tests, loss_ratio) } else { 0.0 }
+    };
+    // The tests of a path with one flow are those of the flow.
+    let direction = of(&settings.path, true) + of(&settings.flow, flows > 1);
+    year * (2.0 * direction + of(&settings.latency, settings.latency_factor > 0.0))
 }
 
 fn seconds(nanos: Nanos) -> f64 {
     nanos as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HealthConfig;
+
+    /// Even where one clean probe is enough for recovery, so that each flow's share is the whole.
+    #[test]
+    fn false_alarms_count_the_tests_that_are_used() {
+        let goals = Goals { recovery: 1, recovery_probes: 1, ..HealthConfig::default().goals() };
+        let settings = Settings::new(&goals, SECOND, 64);
+        let one = false_alarms_per_year(&settings, 1, 0.01);
+        let many = false_alarms_per_year(&settings, 64, 0.01);
+        assert!(many > 1.05 * one, "{one} {many}");
+        let blind = Settings { latency_factor: 0.0, ..settings };
+        assert!(false_alarms_per_year(&blind, 64, 0.01) < many);
+    }
 }
