@@ -17,7 +17,6 @@
 mod arbitrary;
 pub mod flow;
 pub mod located;
-#[cfg(any(test, feature = "simulation"))]
 pub mod model;
 pub mod path;
 pub mod rtt;

@@ -1,4 +1,4 @@
-//! A model of the kernel's memory of one session, for tests and the simulator: what `probe-ebpf` does with it, in the
+//! A model of the kernel's memory of one session, for tests, the simulator and `linkprobe explain`: what `probe-ebpf` does with it, in the
 //! same order.
 
 use std::cell::{Cell, RefCell};

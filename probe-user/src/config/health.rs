@@ -8,27 +8,29 @@ use toml::de::DeValue;
 use super::ProbeConfig;
 use super::reader::{Placed, Section};
 use super::value::{self, readable};
-use crate::health::{Goals, Settings, guarantee::Probing};
+use crate::health::{Goals, Settings, guarantee::Probing, settings::limits};
 use crate::verdict::Nanos;
 
-/// `[health]`: what is asked of the verdicts. [`crate::health::threshold`] makes thresholds of it.
+/// `[health]`: what is asked of the verdicts, within [`limits`]. [`crate::health::threshold`] makes thresholds of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct HealthConfig {
-    /// The loss ratio that is accepted; 0.0001 to 0.2.
+    /// The loss ratio that is accepted.
     pub accepted_loss: f64,
-    /// False alarms in a year on a path that loses as much as is accepted; 0.0001 to 100,000.
+    /// False alarms in a year on a path that loses as much as is accepted.
     pub false_alarms_per_year: f64,
-    /// So long all probes must pass to make a direction healthy; 10 ms to 1 h.
+    /// So long all probes must pass to make a direction healthy...
     pub recovery: Duration,
-    /// And at least so many of them; 1 to 10,000.
+    /// ...and at least so many of them.
     pub recovery_probes: u32,
-    /// The most that `recovery` grows to for a direction that relapses again and again; at most 1 h.
+    /// The most that `recovery` grows to for a direction that relapses again and again. It doubles each time, so that the
+    /// true limit is `recovery` times a power of two. Where `recovery_probes` take longer than `recovery`, they grow to as
+    /// many times more, and `linkprobe explain` warns: a limit in time alone would let a path flap that is probed seldom.
     pub damping: Duration,
-    /// Losses of probes that were sent within this time count as one; 0 to 10 s.
+    /// Losses of probes that were sent within this time count as one.
     pub blip: Duration,
     /// The age at which evidence expires, and the verdict becomes unknown.
     pub expiry: Duration,
-    /// Round trips beyond so many times their usual length are slow; 0, or 1.1 to 100.
+    /// Round trips beyond so many times their usual length are slow; 0 not to look at them.
     pub latency_factor: f64,
 }
 
@@ -62,7 +64,7 @@ impl Profile {
     #[must_use]
     pub const fn health(self) -> HealthConfig {
         let (false_alarms_per_year, recovery, recovery_probes, damping, blip, expiry) = match self {
-            Self::Fast => (365.0, 1_000, 60, 32_000, 0, 2_000),
+            Self::Fast => (365.0, 1_000, 60, 48_000, 0, 2_000),
             Self::Balanced => (1.0, 1_500, 60, 48_000, 5, 3_000),
             Self::Calm => (0.01, 5_000, 120, 160_000, 20, 5_000),
         };
@@ -124,12 +126,10 @@ impl ProbeConfig {
     }
 }
 
-/// What the fields of the section may be.
-pub(super) const ACCEPTED_LOSS: RangeInclusive<f64> = 0.0001..=0.2;
-pub(super) const FALSE_ALARMS: RangeInclusive<f64> = 0.0001..=100_000.0;
-const RECOVERY: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(3_600);
-const BLIP: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10);
-const EXPIRY: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3_600);
+/// A range of times as one of durations.
+const fn durations(range: &RangeInclusive<Nanos>) -> RangeInclusive<Duration> {
+    Duration::from_nanos(*range.start())..=Duration::from_nanos(*range.end())
+}
 
 /// Reads the section. `greater_offset` is where the greater of interval and timeout stands, if it is given.
 pub(super) fn read(
@@ -140,15 +140,20 @@ pub(super) fn read(
     let problems_before = section.reader.count();
     let profile = section.optional("profile", profile);
     let accepted =
-        section.optional("accepted_loss", |value| value::percentage(value, &ACCEPTED_LOSS));
-    let false_alarms =
-        section.optional("false_alarms_per_year", |value| value::number(value, &FALSE_ALARMS));
-    let recovery = section.optional("recovery", |value| value::duration(value, RECOVERY, "1500ms"));
+        section.optional("accepted_loss", |value| value::percentage(value, &limits::ACCEPTED_LOSS));
+    let false_alarms = section
+        .optional("false_alarms_per_year", |value| value::number(value, &limits::FALSE_ALARMS));
+    let recovery = section.optional("recovery", |value| {
+        value::duration(value, durations(&limits::RECOVERY), "1500ms")
+    });
     let recovery_probes =
-        section.optional("recovery_probes", |value| value::integer(value, 1..=10_000));
-    let damping = section.optional("damping", |value| value::duration(value, RECOVERY, "48s"));
-    let blip = section.optional("blip", |value| value::duration(value, BLIP, "5ms"));
-    let expiry = section.optional("expiry", |value| value::duration(value, EXPIRY, "3s"));
+        section.optional("recovery_probes", |value| value::integer(value, limits::RECOVERY_PROBES));
+    let damping = section
+        .optional("damping", |value| value::duration(value, durations(&limits::RECOVERY), "48s"));
+    let blip =
+        section.optional("blip", |value| value::duration(value, durations(&limits::BLIP), "5ms"));
+    let expiry = section
+        .optional("expiry", |value| value::duration(value, durations(&limits::EXPIRY), "3s"));
     let latency = section.optional("latency_factor", latency_factor);
 
     let chosen = profile.as_ref().map_or_else(Profile::default, |profile| profile.value);
@@ -213,6 +218,6 @@ fn latency_factor(value: &DeValue<'_>) -> Result<f64, String> {
     if value::number(value, &(0.0..=0.0)).is_ok() {
         return Ok(0.0);
     }
-    value::number(value, &(1.1..=100.0))
+    value::number(value, &limits::LATENCY_FACTOR)
         .map_err(|error| format!("{error}, or 0 not to look at round trips"))
 }

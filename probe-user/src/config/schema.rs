@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::health::FALSE_ALARMS;
 use super::reflector::{MAX_RATE, ReflectorConfig};
 use super::value::{MAX_NAME, readable};
 use super::{HealthConfig, ProbeConfig, Profile, RecordConfig, WebConfig};
+use crate::health::settings::limits;
 
 const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zA-Zµ]+\s*)+$";
 
@@ -146,33 +146,33 @@ fn health() -> Value {
             },
             "accepted_loss": {
                 "type": "string",
-                "description": "The loss that is accepted, 0.01% to 20%.",
+                "description": format!("The loss that is accepted, {}% to {}%.", 100.0 * limits::ACCEPTED_LOSS.start(), 100.0 * limits::ACCEPTED_LOSS.end()),
                 "pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$",
                 "default": format!("{}%", 100.0 * default.accepted_loss),
             },
             "false_alarms_per_year": {
                 "type": "number",
                 "description": "False alarms in a year on a path that loses as much as is accepted.",
-                "minimum": FALSE_ALARMS.start(),
-                "maximum": FALSE_ALARMS.end(),
+                "minimum": limits::FALSE_ALARMS.start(),
+                "maximum": limits::FALSE_ALARMS.end(),
                 "default": default.false_alarms_per_year,
             },
             "recovery": duration("So long all probes must pass to make a direction healthy.", default.recovery),
             "recovery_probes": {
                 "type": "integer",
                 "description": "So many probes at least must pass to make a direction healthy.",
-                "minimum": 1,
-                "maximum": 10_000,
+                "minimum": limits::RECOVERY_PROBES.start(),
+                "maximum": limits::RECOVERY_PROBES.end(),
                 "default": default.recovery_probes,
             },
-            "damping": duration("The most that recovery grows to for a direction that relapses again and again.", default.damping),
+            "damping": duration("The most that recovery grows to for a direction that relapses again and again; recovery_probes, as many times more.", default.damping),
             "blip": duration("Losses of probes that were sent within this time count as one.", default.blip),
             "expiry": duration("The age at which evidence expires and the verdict becomes unknown; at least probe.interval plus probe.timeout.", default.expiry),
             "latency_factor": {
                 "type": "number",
                 "description": "Round trips beyond so many times their usual length are slow; 0 not to look at them.",
                 "minimum": 0,
-                "maximum": 100,
+                "maximum": limits::LATENCY_FACTOR.end(),
                 "default": default.latency_factor,
             },
         }),

@@ -1,16 +1,18 @@
 //! What settings guarantee, as numbers: how soon loss is seen, how soon its end, how often an alarm is false.
 //!
-//! Recovery and false alarms are bounds, from the settings alone. Detection is played out with the engine itself, always
-//! with the same seed.
+//! Recovery and false alarms are bounds, from the settings alone. Detection is played out.
+//!
+//! - [`detection`]: how soon loss is seen.
+//! - `warnings`: where a config asks for what cannot be had.
+
+pub mod detection;
+mod warnings;
 
 use serde::Serialize;
 
-use super::{Path, Settings, threshold};
-use crate::{
-    account::{Lost, Outcome, PATIENCE, SILENT_PROBES},
-    random::Random,
-    verdict::{Direction, Nanos, SECOND, State},
-};
+pub use self::detection::{Detection, Quantiles, Span};
+use super::{Goals, Settings, threshold};
+use crate::verdict::{Nanos, SECOND};
 
 /// The loss ratios for which the detection is told.
 pub const LOSSES: [f64; 7] = [0.015, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0];
@@ -43,26 +45,6 @@ pub struct Guarantees {
     pub warnings: Vec<String>,
 }
 
-/// How soon a loss is seen that begins on a healthy path and goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Detection {
-    /// The share that is lost, in one direction.
-    pub loss_ratio: f64,
-    /// Probes from its beginning until the alarm: half of all times, and 99 of 100 times, not more than so many.
-    pub probes: Quantiles<u32>,
-    /// The same in seconds, with the time for which answers are waited for.
-    pub seconds: Quantiles<f64>,
-}
-
-/// Two quantiles.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Quantiles<T> {
-    /// The median.
-    pub p50: T,
-    /// 99 of 100 are at most this.
-    pub p99: T,
-}
-
 /// How soon a path is healthy once no probe is lost any more, from whatever state. A round trip comes on top.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Recovery {
@@ -76,13 +58,16 @@ pub struct Recovery {
     pub seconds_damped: f64,
 }
 
-/// Runs for each loss ratio.
-const RUNS: usize = 1_000;
-
-/// The guarantees of settings.
+/// The guarantees of settings that come of these goals. Detection is played in `budget` steps for each loss;
+/// [`detection::BUDGET`] takes about a second.
 #[must_use]
-pub fn guarantees(settings: &Settings, probing: &Probing, accepted_loss: f64) -> Guarantees {
-    let detection = LOSSES.map(|loss_ratio| detection(settings, probing, loss_ratio)).to_vec();
+pub fn guarantees(
+    settings: &Settings,
+    probing: &Probing,
+    goals: &Goals,
+    budget: u64,
+) -> Guarantees {
+    let detection = detection::table(settings, probing, goals.accepted_loss, budget);
     let mut guarantees = Guarantees {
         probes_per_second: SECOND as f64 / settings.spacing as f64,
         detection,
@@ -92,11 +77,11 @@ pub fn guarantees(settings: &Settings, probing: &Probing, accepted_loss: f64) ->
             clean_probes_damped: settings.recovery << settings.damping,
             seconds_damped: seconds(recovery_bound(settings, probing, settings.damping)),
         },
-        false_alarms_per_year: false_alarms_per_year(settings, accepted_loss),
+        false_alarms_per_year: false_alarms_per_year(settings, probing.flows, goals.accepted_loss),
         expiry_seconds: seconds(settings.expiry),
         warnings: Vec::new(),
     };
-    guarantees.warnings = warnings(settings, probing, &guarantees);
+    guarantees.warnings = warnings::all(settings, probing, goals, &guarantees);
     guarantees
 }
 
@@ -117,97 +102,36 @@ pub const fn recovery_bound(settings: &Settings, probing: &Probing, doublings: u
     clean + probing.timeout + pace
 }
 
-/// The bound that all tests of a path keep together, by their exact run lengths.
+/// The bound that all tests of a path of so many flows keep together, by their exact run lengths.
 #[must_use]
-pub fn false_alarms_per_year(settings: &Settings, loss_ratio: f64) -> f64 {
+pub fn false_alarms_per_year(settings: &Settings, flows: u16, loss_ratio: f64) -> f64 {
     let year = 365.25 * 86_400.0 * SECOND as f64 / settings.spacing as f64;
-    let of = |tests| threshold::false_alarms(tests, loss_ratio);
-    let flows =
-        if settings.recovery_per_flow < settings.recovery { of(&settings.flow) } else { 0.0 };
-    year * (2.0 * (of(&settings.path) + flows) + of(&settings.latency))
-}
-
-fn detection(settings: &Settings, probing: &Probing, loss_ratio: f64) -> Detection {
-    let mut random = Random::new(loss_ratio.to_bits());
-    let mut runs: Vec<u32> = (0..RUNS)
-        .map(|_| {
-            probes_to_alarm(settings, usize::from(probing.flows), || random.chance(loss_ratio))
-        })
-        .collect();
-    runs.sort_unstable();
-    let probes = Quantiles { p50: runs[RUNS / 2], p99: runs[RUNS * 99 / 100] };
-    let time = |probes: u32| {
-        let silence = if loss_ratio >= 1.0 { SILENT_PROBES } else { 0 };
-        seconds(settings.time_of(probes.max(silence)) + PATIENCE.min(probing.timeout))
+    let of = |tests, are_used: bool| {
+        if are_used { threshold::false_alarms(tests, loss_ratio) } else { 0.0 }
     };
-    let seconds = Quantiles { p50: time(probes.p50), p99: time(probes.p99) };
-    Detection { loss_ratio, probes, seconds }
-}
-
-/// How many probes it takes from a healthy path to one that is not, flow by flow in turn, where `lost` says which are lost.
-pub fn probes_to_alarm(settings: &Settings, flows: usize, mut lost: impl FnMut() -> bool) -> u32 {
-    let mut path = Path::new(flows, 0);
-    let mut now = 0;
-    let mut probes = 0;
-    let mut turn = 0;
-    let mut observe = |path: &mut Path, lost: bool| {
-        now += settings.spacing;
-        turn = (turn + 1) % flows;
-        let outcome =
-            if lost { Outcome::Lost(Lost::Forward) } else { Outcome::Answered { round_trip: 0 } };
-        path.observe(turn, now, outcome, now, settings);
-        if lost || path.state_of(Direction::Forward) != State::Healthy {
-            path.tick(now, false, settings, &mut |_| {});
-        }
-    };
-    while path.state_of(Direction::Forward) != State::Healthy {
-        observe(&mut path, false);
-    }
-    while path.state_of(Direction::Forward) == State::Healthy {
-        observe(&mut path, lost());
-        probes += 1;
-    }
-    probes
-}
-
-fn warnings(settings: &Settings, probing: &Probing, guarantees: &Guarantees) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let total = guarantees.detection.last().map_or(0.0, |detection| detection.seconds.p99);
-    if total > 10.0 {
-        warnings.push(format!(
-            "too few probes for the false-alarm budget: total loss is seen after {total:.0} s only; \
-             shorten probe.interval, or allow more false alarms"
-        ));
-    }
-    let five = guarantees.detection[2].seconds.p50;
-    if total <= 10.0 && five > 600.0 {
-        warnings.push(format!(
-            "5 % loss is seen after {:.0} minutes only; shorten probe.interval, or allow more false alarms",
-            five / 60.0
-        ));
-    }
-    if settings.blip > settings.spacing {
-        let hidden = settings.blip / settings.spacing;
-        warnings.push(format!(
-            "health.blip is longer than the time between two probes: of {} that are lost in a row, one counts",
-            hidden + 1
-        ));
-    }
-    if guarantees.recovery.seconds > 60.0 {
-        warnings.push(format!(
-            "recovery takes {:.0} s even of a path that never relapsed; shorten probe.interval, or lower \
-             health.recovery_probes",
-            guarantees.recovery.seconds
-        ));
-    }
-    if settings.expiry < 2 * probing.interval {
-        warnings.push(
-            "health.expiry is less than two intervals: one probe that is late makes a verdict unknown".to_owned(),
-        );
-    }
-    warnings
+    // The tests of a path with one flow are those of the flow.
+    let direction = of(&settings.path, true) + of(&settings.flow, flows > 1);
+    year * (2.0 * direction + of(&settings.latency, settings.latency_factor > 0.0))
 }
 
 fn seconds(nanos: Nanos) -> f64 {
     nanos as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HealthConfig;
+
+    /// Even where one clean probe is enough for recovery, so that each flow's share is the whole.
+    #[test]
+    fn false_alarms_count_the_tests_that_are_used() {
+        let goals = Goals { recovery: 1, recovery_probes: 1, ..HealthConfig::default().goals() };
+        let settings = Settings::new(&goals, SECOND, 64);
+        let one = false_alarms_per_year(&settings, 1, 0.01);
+        let many = false_alarms_per_year(&settings, 64, 0.01);
+        assert!(many > 1.05 * one, "{one} {many}");
+        let blind = Settings { latency_factor: 0.0, ..settings };
+        assert!(false_alarms_per_year(&blind, 64, 0.01) < many);
+    }
 }

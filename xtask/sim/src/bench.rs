@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> bool {
     let probe = ProbeConfig { flows: 1, ..ProbeConfig::default() };
     let ours = Profile::ALL.map(|profile| {
         let settings = Engine::settings(profile, &probe);
-        (profile, settings, false_alarms_per_year(&settings, BACKGROUND))
+        (profile, settings, false_alarms_per_year(&settings, probe.flows, BACKGROUND))
     });
     let contestants: Vec<Contestant> = ours
         .iter()
