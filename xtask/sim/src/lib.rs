@@ -5,9 +5,11 @@
 //! - [`scenario`]: what happens to a world, and what must hold of it.
 //! - [`mutants`]: engines with a defect, which the simulator has to find.
 //! - [`detectors`]: what others use in place of the engine.
+//! - [`paths`]: paths as the agent keeps and judges them, to measure what one costs.
 
 pub mod detectors;
 pub mod loss;
 pub mod mutants;
+pub mod paths;
 pub mod scenario;
 pub mod world;
