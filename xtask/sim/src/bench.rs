@@ -45,6 +45,12 @@ pub(crate) fn run(options: &Options) -> bool {
         "BFD: down after 3 or 5 misses in a row, up after 3 that pass. HAProxy: fall 3, rise 2, so that it is BFD x3 while all\n\
          is well. window: down while 10 or more of the last 100 are lost.\n"
     );
+    println!(
+        "bound: ln(ARL)/KL (Lorden, 1971). best: the mean of a test that was told which loss will begin, as early as any can be\n\
+         with as few false alarms (Moustakides, 1986). Why less than the bound can be: it is only the first term of a\n\
+         worst-case mean as alarms become rare, and what is missing is negative for small losses; a median is below the mean\n\
+         of what is skewed; and not every loss begins at the worst moment.\n"
+    );
     one_flow(runs, probes, &mut targets);
     four_flows(runs, probes, &mut targets);
     alarms::validate(probes, &mut targets);
@@ -111,12 +117,7 @@ fn print_delays(title: &str, contestants: &[Contestant], table: &[Vec<Cell>]) {
 /// The information-theoretic bound beside ours.
 fn print_bounds(ours: &[Ours], table: &[Vec<Cell>], targets: &mut Targets) {
     println!(
-        "The bound ln(ARL)/KL (Lorden, 1971), ARL being the probes between two false alarms as computed, of everything: both\n\
-         directions, flows and round trips. best: the mean of a test that was told the loss (Moustakides, 1986)."
-    );
-    println!(
-        "Why less than the bound can be: it is the first term of the worst-case mean as alarms become rare; what is missing is\n\
-         negative where the loss is small; delays are skewed, so that medians are below means; and a loss before may count."
+        "The bound ln(ARL)/KL, and what was measured beside it; ARL: probes between two false alarms of any kind, as computed."
     );
     print!("  {:20}", "");
     LOSSES.iter().for_each(|loss| print!("{:>9}", format!("{} %", 100.0 * loss)));

@@ -22,7 +22,7 @@ enum Command {
     Run(run::Options),
     /// Measure detection delays, false alarms, memory, and what an outcome costs; fail if a target is missed.
     ///
-    /// Prints everything first, and what was missed last. Takes a few minutes on two cores.
+    /// Prints everything first, and what was missed last. Takes about ten minutes on two cores, with `--quick` one or two.
     Bench(bench::Options),
 }
 
