@@ -1,5 +1,8 @@
 //! What must be met, and what was not.
 
+/// What a quick run ends with.
+const QUICK_END: &str = "quick look: not a figure; nothing that needs no sampling was missed";
+
 /// The targets so far. All are judged, whatever the first ones say.
 pub(super) struct Targets {
     /// Whether what is sampled is too little for a figure.
@@ -35,12 +38,8 @@ impl Targets {
         for missed in &self.missed {
             println!("MISSED: {missed}");
         }
-        match (self.missed.is_empty(), self.quick) {
-            (true, true) => {
-                println!("quick look: not a figure; nothing that needs no sampling was missed")
-            }
-            (true, false) => println!("every target was met"),
-            (false, _) => {}
+        if self.missed.is_empty() {
+            println!("{}", if self.quick { QUICK_END } else { "every target was met" });
         }
         self.missed.is_empty()
     }
