@@ -105,23 +105,8 @@ pub(super) fn validate(probes: u64, targets: &mut Targets) {
     );
     for flows in [1, 4] {
         let settings = loose(flows, probes);
-        let computed = false_alarms_per_year(&settings, BACKGROUND) * probes as f64
-            / probes_per_year(&settings);
-        let measured: u64 = shared("false alarms of the whole engine", SHARES, |index| {
-            let mut random = Random::new(seed(2, index));
-            let fresh = Whole::new(settings, flows);
-            let mut whole = fresh.clone();
-            let mut alarms = 0;
-            for _ in 0..probes / SHARES as u64 {
-                let [forward, reverse, slow] = [(); 3].map(|()| random.chance(BACKGROUND));
-                if whole.observe(forward, reverse, slow) {
-                    (whole, alarms) = (fresh.clone(), alarms + 1);
-                }
-            }
-            alarms
-        })
-        .iter()
-        .sum();
+        let computed = computed(&settings, probes);
+        let measured = of_the_whole(&settings, flows, probes);
         let said = format!(
             "measured {measured}, computed {computed:.1} ({:.2}x)",
             measured as f64 / computed
@@ -131,6 +116,29 @@ pub(super) fn validate(probes: u64, targets: &mut Targets) {
         targets.sampled(&target, &said, computed >= 100.0 && !contradicts(measured, computed));
     }
     println!();
+}
+
+/// False alarms of everything among so many probes at most.
+fn computed(settings: &Settings, probes: u64) -> f64 {
+    false_alarms_per_year(settings, BACKGROUND) * probes as f64 / probes_per_year(settings)
+}
+
+/// How often the whole engine is wrong among so many probes, with a new path after each alarm.
+fn of_the_whole(settings: &Settings, flows: u16, probes: u64) -> u64 {
+    let fresh = Whole::new(*settings, flows);
+    let of_shares = shared("false alarms of the whole engine", SHARES, |index| {
+        let mut random = Random::new(seed(2, index));
+        let mut whole = fresh.clone();
+        let mut alarms = 0;
+        for _ in 0..probes / SHARES as u64 {
+            let [forward, reverse, slow] = [(); 3].map(|()| random.chance(BACKGROUND));
+            if whole.observe(forward, reverse, slow) {
+                (whole, alarms) = (fresh.clone(), alarms + 1);
+            }
+        }
+        alarms
+    });
+    of_shares.iter().sum()
 }
 
 /// "balanced", with a budget that so many probes use up as often as is expected.
@@ -194,5 +202,22 @@ mod tests {
     fn only_what_is_no_chance_contradicts() {
         assert!(!contradicts(0, 0.001) && !contradicts(120, 100.0) && !contradicts(1, 0.5));
         assert!(contradicts(140, 100.0) && contradicts(3, 0.1) && contradicts(1, 0.0001));
+    }
+
+    /// The test of the computation can fail: an engine whose thresholds are lower than those that were computed.
+    #[test]
+    fn an_engine_that_alarms_too_early_is_found() {
+        let probes = 1_000_000;
+        for flows in [1, 4] {
+            let settings = loose(flows, probes);
+            let promised = computed(&settings, probes);
+            assert!(promised >= 100.0);
+            assert!(!contradicts(of_the_whole(&settings, flows, probes), promised));
+            let mut hasty = settings;
+            for threshold in &mut hasty.path.thresholds {
+                *threshold = *threshold * 2 / 3;
+            }
+            assert!(contradicts(of_the_whole(&hasty, flows, probes), promised));
+        }
     }
 }
