@@ -98,6 +98,10 @@ impl Detector for Window {
     }
 }
 
+/// A round trip of the engine's paths, in nanoseconds, and one that is slow for all profiles.
+const USUAL: u32 = 1_000_000;
+const SLOW: u32 = 100_000_000;
+
 /// The engine, with the probes of its flows in turn; forward is what counts.
 #[derive(Clone, Debug)]
 pub struct Engine {
@@ -125,24 +129,54 @@ impl Engine {
     pub fn settings(profile: Profile, probe: &ProbeConfig) -> Settings {
         profile.health().settings(probe)
     }
+
+    // The loop of `guarantee::probes_to_alarm`, which has to end with an alarm and looks one way only.
+    fn take_in(&mut self, outcome: Outcome) {
+        self.now += self.settings.spacing;
+        self.turn = (self.turn + 1) % self.flows;
+        self.path.observe(self.turn, self.now, outcome, self.now, &self.settings);
+        // What passes as usual changes nothing on a healthy path.
+        let usual = outcome == Outcome::Answered { round_trip: USUAL };
+        if !usual || self.state != State::Healthy {
+            self.path.tick(self.now, false, &self.settings, &mut |_| {});
+            self.state = self.path.state_of(Direction::Forward);
+        }
+    }
 }
 
 impl Detector for Engine {
     fn observe(&mut self, lost: bool) -> bool {
-        self.now += self.settings.spacing;
-        self.turn = (self.turn + 1) % self.flows;
-        let outcome = if lost {
+        self.take_in(if lost {
             Outcome::Lost(Lost::Forward)
         } else {
-            Outcome::Answered { round_trip: 1_000_000 }
-        };
-        self.path.observe(self.turn, self.now, outcome, self.now, &self.settings);
-        // What passes changes nothing on a healthy path.
-        if lost || self.state != State::Healthy {
-            self.path.tick(self.now, false, &self.settings, &mut |_| {});
-            self.state = self.path.state_of(Direction::Forward);
-        }
+            Outcome::Answered { round_trip: USUAL }
+        });
         self.state != State::Healthy
+    }
+}
+
+/// The whole engine: both directions and the round trips, with the probes of its flows in turn.
+#[derive(Clone, Debug)]
+pub struct Whole(Engine);
+
+impl Whole {
+    /// A path that is healthy.
+    #[must_use]
+    pub fn new(settings: Settings, flows: u16) -> Self {
+        Self(Engine::new(settings, flows))
+    }
+
+    /// Takes in a probe that was lost on the way there, or else on the way back, or else came back late; returns whether
+    /// anything is wrong with the path now.
+    pub fn observe(&mut self, forward: bool, reverse: bool, slow: bool) -> bool {
+        let outcome = match (forward, reverse) {
+            (true, _) => Outcome::Lost(Lost::Forward),
+            (false, true) => Outcome::Lost(Lost::Reverse),
+            (false, false) if slow => Outcome::Answered { round_trip: SLOW },
+            (false, false) => Outcome::Answered { round_trip: USUAL },
+        };
+        self.0.take_in(outcome);
+        self.0.path.state() != State::Healthy
     }
 }
 
@@ -178,5 +212,18 @@ mod tests {
         let mut engine = Engine::new(settings, 1);
         assert_eq!(run(&mut engine, "xxx...........x"), "...............");
         assert!(run(&mut engine, "xxxxxxxx").ends_with('X'));
+    }
+
+    #[test]
+    fn the_whole_engine_sees_both_directions_and_round_trips() {
+        let probe = ProbeConfig { flows: 4, ..ProbeConfig::default() };
+        let fresh = Whole::new(Engine::settings(Profile::Balanced, &probe), 4);
+        for (forward, reverse, slow) in
+            [(true, false, false), (false, true, false), (false, false, true)]
+        {
+            let mut whole = fresh.clone();
+            assert!((0..100).all(|_| !whole.observe(false, false, false)));
+            assert!((0..200).any(|_| whole.observe(forward, reverse, slow)));
+        }
     }
 }

@@ -6,10 +6,12 @@
 //! - [`coverage`]: what must have been reached.
 //! - [`mutants`]: engines with a defect, which the simulator has to find.
 //! - [`detectors`]: what others use in place of the engine.
+//! - [`paths`]: paths as the agent keeps and judges them, to measure what one costs.
 
 pub mod coverage;
 pub mod detectors;
 pub mod loss;
 pub mod mutants;
+pub mod paths;
 pub mod scenario;
 pub mod world;

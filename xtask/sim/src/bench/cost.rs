@@ -1,20 +1,19 @@
-//! What paths take in memory.
+//! What paths take in memory, and outcomes in time.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
+    env, fs, io,
+    path::Path,
+    process::Command,
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use probe_user::{
-    account::{
-        self, Rules,
-        model::{Answer, Kernel},
-        rtt,
-    },
-    config::{HealthConfig, ProbeConfig},
-    health::{self, defect::Defects},
-    verdict::SECOND,
-};
+use probe_ebpf::maps::{Arrivals, Session, Slot};
+use probe_user::verdict::SECOND;
+use serde_json::Value;
+use sim::paths::{Agent, FLOWS, INTERVAL, Kernels, costs, slots};
+
+use super::targets::Targets;
 
 /// Counts what is allocated.
 struct Counting;
@@ -39,75 +38,204 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What the agent keeps of a path, beside names and sockets.
-struct Path {
-    account: account::path::Path,
-    health: health::Path,
-    recent: rtt::Recent,
+/// So many paths...
+const PATHS: usize = 10_000;
+/// ...are to fit in so many octets.
+const LIMIT: usize = 64 << 20;
+/// An outcome is to cost no more, in nanoseconds.
+const NANOS: f64 = 50.0;
+
+/// Prints what ten thousand paths take, in userspace and in the kernel's maps.
+pub(super) fn memory(targets: &mut Targets) {
+    println!(
+        "Memory of {PATHS} paths of {FLOWS} flows, without names, sockets and room for paths to come:"
+    );
+    let show = |what: &str, octets: usize| {
+        println!("  {what:58} {:>6.1} MiB, {:>5} octets a path", mebi(octets), octets / PATHS);
+    };
+    let userspace = userspace();
+    let flows = PATHS * FLOWS;
+    let of_slots = flows * slots() as usize * size_of::<Slot>();
+    let of_sessions = flows * size_of::<Session>() + PATHS * size_of::<Arrivals>();
+    show("userspace: accounts, engine, latest round trips", userspace);
+    let what = format!("kernel, mapped: {} slots of {} octets a flow", slots(), size_of::<Slot>());
+    show(&what, of_slots);
+    show("kernel, mapped: sessions, and what comes from the peer", of_sessions);
+    let sum = userspace + of_slots + of_sessions;
+    show("sum", sum);
+    let limit = mebi(LIMIT);
+    for (what, octets) in [("userspace", userspace), ("userspace and the kernel's maps", sum)] {
+        let target = format!("{PATHS} paths in {limit} MiB, {what}");
+        targets.exact(&target, &format!("{:.1} MiB", mebi(octets)), octets <= LIMIT);
+    }
+    println!();
 }
 
-const PATHS: usize = 10_000;
-const LIMIT: usize = 64 << 20;
-const FLOWS: usize = 4;
-
-/// Fills ten thousand paths with answers and losses, and prints what they take. True if it is what it may be.
-pub(super) fn print_memory() -> bool {
-    let settings = HealthConfig::default().settings(&ProbeConfig::default());
-    let rules = Rules {
-        interval: SECOND / 10,
-        timeout: SECOND,
-        slots: 32,
-        stateful: true,
-        defects: Defects::NONE,
-    };
-    let kernels: Vec<Kernel> = (0..FLOWS).map(|_| Kernel::new(rules.slots)).collect();
+/// Octets that paths take in userspace once they have been judged for a while, with a loss now and then.
+fn userspace() -> usize {
+    let mut kernels = Kernels::new(PATHS);
     let before = ALLOCATED.load(Ordering::Relaxed);
-    let mut paths: Vec<Path> = (0..PATHS)
-        .map(|_| Path {
-            account: account::path::Path::new(rules, FLOWS),
-            health: health::Path::new(FLOWS, SECOND),
-            recent: rtt::Recent::default(),
-        })
-        .collect();
-    let mut now = SECOND;
-    for round in 0..300_u32 {
-        now += SECOND / 10;
-        for kernel in &kernels {
-            let sequence = kernel.send(now);
-            if !round.is_multiple_of(10) {
-                let answer = Answer {
-                    sequence,
-                    sent_at: now,
-                    reflector_sequence: sequence,
-                    round_trip: 1_000_000,
-                };
-                kernel.answer(answer, now + 1_000_000);
+    let mut agent = Agent::new(PATHS);
+    let (mut now, mut probes) = (SECOND, 0_u32);
+    // Until the latest round trips are as many as are kept.
+    for _ in 0..100 {
+        kernels.probe(
+            now,
+            |_| true,
+            || {
+                probes += 1;
+                probes.is_multiple_of(11)
+            },
+        );
+        now += INTERVAL;
+        agent.tick(&kernels, now);
+    }
+    ALLOCATED.load(Ordering::Relaxed) - before
+}
+
+fn mebi(octets: usize) -> f64 {
+    octets as f64 / f64::from(1 << 20)
+}
+
+/// Lets criterion measure what an outcome costs, and judges what it finds.
+pub(super) fn outcome(quick: bool, targets: &mut Targets) {
+    println!("Time (criterion; median, and the 95 % interval of it):");
+    let target = format!("at most {NANOS} ns per outcome for accounts and engine");
+    match measure(quick) {
+        Ok(found) => {
+            print_costs(&found);
+            let work = found.iter().filter(|cost| cost.group == costs::WORK);
+            // Of what is judged, the dearest.
+            match work.max_by(|one, other| one.median.total_cmp(&other.median)) {
+                Some(Cost { name, median, .. }) => {
+                    targets.sampled(&target, &format!("{median:.0} ns ({name})"), *median <= NANOS);
+                }
+                None => targets.exact(&target, "criterion has not measured it", false),
             }
         }
-        for path in &mut paths {
-            let (health, recent) = (&mut path.health, &mut path.recent);
-            let arrivals = probe_ebpf::maps::Arrivals::default();
-            path.account.judge(
-                &kernels,
-                arrivals,
-                now + 2_000_000,
-                &mut |flow, sent_at, outcome| {
-                    if let account::Outcome::Answered { round_trip } = outcome {
-                        recent.add(round_trip);
-                    }
-                    health.observe(flow, sent_at, outcome, now, &settings);
-                },
-            );
+        Err(error) => targets.exact(&target, &format!("not measured: {error}"), false),
+    }
+}
+
+/// What criterion has found of one benchmark, in nanoseconds for each of its elements.
+#[derive(Debug, PartialEq)]
+struct Cost {
+    group: String,
+    name: String,
+    median: f64,
+    interval: [f64; 2],
+}
+
+/// Runs the benchmarks, and reads what criterion keeps of them.
+fn measure(quick: bool) -> io::Result<Vec<Cost>> {
+    // A directory of its own, and empty: nothing that an earlier run has left is taken for a result.
+    let home = env::current_exe()?.with_file_name("outcome-costs");
+    if home.exists() {
+        fs::remove_dir_all(&home)?;
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["bench", "--quiet", "--package", "sim", "--bench", "outcome", "--"]);
+    command.args(quick.then_some("--quick")).env("CRITERION_HOME", &home);
+    let output = command.output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or("it says nothing");
+        return Err(io::Error::other(format!(
+            "cargo bench --package sim: {}: {last}",
+            output.status
+        )));
+    }
+    let mut found = Vec::new();
+    collect(&home, &mut found)?;
+    found.sort_by(|one, other| (&one.group, &one.name).cmp(&(&other.group, &other.name)));
+    Ok(found)
+}
+
+/// Finds the results below a directory: each in a directory `new`.
+fn collect(directory: &Path, found: &mut Vec<Cost>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.file_name().is_some_and(|name| name == "new") {
+            found.push(read(&path)?);
+        } else if path.is_dir() {
+            collect(&path, found)?;
         }
     }
-    let taken = ALLOCATED.load(Ordering::Relaxed) - before;
-    let fits = taken <= LIMIT;
-    println!(
-        "{PATHS} paths of {FLOWS} flows take {:.1} MiB, which is {} octets a path; the target is 64 MiB: {}\n",
-        taken as f64 / f64::from(1 << 20),
-        taken / PATHS,
-        if fits { "met" } else { "MISSED" }
-    );
-    drop(paths);
-    fits
+    Ok(())
+}
+
+fn read(directory: &Path) -> io::Result<Cost> {
+    let json = |file: &str| -> io::Result<Value> {
+        Ok(serde_json::from_slice(&fs::read(directory.join(file))?)?)
+    };
+    let (benchmark, estimates) = (json("benchmark.json")?, json("estimates.json")?);
+    cost(&benchmark, &estimates).ok_or_else(|| {
+        io::Error::other(format!("{}: criterion's format has changed", directory.display()))
+    })
+}
+
+fn cost(benchmark: &Value, estimates: &Value) -> Option<Cost> {
+    let elements = benchmark["throughput"]["Elements"].as_f64()?;
+    let each = |nanos: &Value| Some(nanos.as_f64()? / elements);
+    let median = &estimates["median"];
+    let interval = &median["confidence_interval"];
+    let parts = ["function_id", "value_str"].map(|part| benchmark[part].as_str());
+    Some(Cost {
+        group: benchmark["group_id"].as_str()?.to_owned(),
+        name: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        median: each(&median["point_estimate"])?,
+        interval: [each(&interval["lower_bound"])?, each(&interval["upper_bound"])?],
+    })
+}
+
+fn print_costs(found: &[Cost]) {
+    for (group, meaning) in [
+        ("engine", "the engine alone, per outcome"),
+        (costs::WORK, "accounts and engine, per outcome, where every tick has one of each flow"),
+        (
+            costs::CADENCE,
+            "the same at 10 ms a tick and 100 ms a probe: with the ticks that have none",
+        ),
+        (costs::IDLE, "a tick that has none, per path"),
+    ] {
+        println!("  {meaning}:");
+        for cost in found.iter().filter(|cost| cost.group == group) {
+            let [low, high] = cost.interval;
+            println!("    {:28} {:>7.1} ns [{low:.1}, {high:.1}]", cost.name, cost.median);
+        }
+    }
+    let cadence = found.iter().filter(|cost| cost.group == costs::CADENCE);
+    if let Some(cost) = cadence.max_by(|one, other| one.median.total_cmp(&other.median)) {
+        let outcomes = (PATHS * FLOWS) as f64 * SECOND as f64 / INTERVAL as f64;
+        let share = cost.median * outcomes / SECOND as f64;
+        println!("  {PATHS} paths at that pace keep {:.0} % of a core busy.", 100.0 * share);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// As criterion 0.5 writes them, but for what is not read.
+    #[test]
+    fn what_criterion_keeps_is_read_per_element() {
+        let benchmark = json!({
+            "group_id": "work per outcome", "function_id": "32 paths", "value_str": "1 % lost",
+            "throughput": { "Elements": 128 },
+        });
+        let interval = json!({ "lower_bound": 6_400.0, "upper_bound": 12_800.0 });
+        let estimates =
+            json!({ "median": { "confidence_interval": interval, "point_estimate": 8_192.0 } });
+        let expected = Cost {
+            group: costs::WORK.to_owned(),
+            name: "32 paths, 1 % lost".to_owned(),
+            median: 64.0,
+            interval: [50.0, 100.0],
+        };
+        assert_eq!(cost(&benchmark, &estimates), Some(expected));
+        assert_eq!(cost(&json!({}), &estimates), None);
+        assert_eq!(cost(&benchmark, &json!({ "mean": 1.0 })), None);
+    }
 }
