@@ -151,7 +151,7 @@ impl Visits {
     const WINDOW: u64 = 32;
 
     fn note(&mut self, arrivals: Arrivals, answered_at: Nanos, now: Nanos) {
-        if arrivals.packets < self.packets {
+        if arrivals.packets < self.packets.max(self.since.0) {
             // A counter that goes back is that of another run.
             *self = Self::default();
         }
@@ -169,7 +169,7 @@ impl Visits {
             // Quick to believe that the peer comes often, slow to believe that it does not: it may be that its
             // probes are lost.
             self.gap = Some(match self.gap {
-                Some(usual) if gap > usual => usual + (gap - usual).min(usual) / 32 + 1,
+                Some(usual) if gap > usual => usual + (gap - usual).min(usual) / 8 + 1,
                 Some(usual) => usual - (usual - gap) / 4,
                 None => gap,
             });

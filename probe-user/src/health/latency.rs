@@ -32,7 +32,7 @@ pub struct Latency {
     pub(super) damping: Damping,
     /// Since when they are slow.
     pub(super) slow_since: Option<Nanos>,
-    /// Until then, none is called slow.
+    /// Until then, none is called slow: what is becomes the usual one at once.
     pub(super) quiet_until: Nanos,
 }
 
@@ -48,32 +48,40 @@ impl Latency {
         }
         let limit = f64::from(self.usual) * settings.latency_factor + MARGIN as f64;
         if f64::from(round_trip) > limit {
-            self.slow(now, settings);
+            self.slow(round_trip, now, settings);
         } else {
             self.quick(now, settings);
         }
         if self.slow_since.is_some_and(|since| is_usual_by_now(since, now, settings)) {
-            (self.slow_since, self.bank) = (None, Bank::default());
-            (self.usual, self.learnt) = (round_trip, 1);
+            self.becomes_usual(round_trip);
             self.quiet_until = now + MEMORY;
         } else if healthy && self.slow_since.is_none() {
             self.learn(round_trip);
         }
     }
 
-    fn slow(&mut self, now: Nanos, settings: &Settings) {
+    fn slow(&mut self, round_trip: u32, now: Nanos, settings: &Settings) {
         self.bank.lose(&settings.latency);
         self.recovery.lose(settings.penalty);
+        let is_alarm = self.bank.alarm(&settings.latency).is_some();
+        if !is_alarm || self.is_slow() || settings.defects.has(Defect::NoLatency) {
+            return;
+        }
         self.quiet_until = self.quiet_until.min(now + MEMORY);
-        let is_quiet = now < self.quiet_until
-            || self.slow_since.is_some()
-            || settings.defects.has(Defect::NoLatency);
-        if !is_quiet && self.bank.alarm(&settings.latency).is_some() {
+        if now < self.quiet_until {
+            self.becomes_usual(round_trip);
+        } else {
             self.slow_since = Some(now);
             self.damping.forget(now, settings);
             self.damping.relapse(now, settings);
             self.recovery.restart();
         }
+    }
+
+    /// What was slow is usual from now on.
+    fn becomes_usual(&mut self, round_trip: u32) {
+        (self.slow_since, self.bank) = (None, Bank::default());
+        (self.usual, self.learnt) = (round_trip, 1);
     }
 
     fn quick(&mut self, now: Nanos, settings: &Settings) {

@@ -151,7 +151,8 @@ pub(super) fn bound(run_length: f64, loss: f64, background: f64) -> f64 {
 /// the statistic is in whole numbers.
 pub(super) fn best(run_length: f64, loss: f64, background: f64) -> f64 {
     let gain = cusum::gain(background, loss.min(1.0 - background));
-    let threshold = threshold::threshold(gain, background, run_length) as usize;
+    let [threshold] = threshold::thresholds(gain, background, [run_length]);
+    let threshold = threshold as usize;
     let gain = gain as usize;
     // Where the statistic is, as long as it has not come to the threshold. The worst moment is that at which it is 0.
     let mut at = vec![0.0_f64; threshold];
