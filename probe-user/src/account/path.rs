@@ -86,7 +86,8 @@ impl Path {
         let rounds = u64::from(SILENT_PROBES).div_ceil(self.flows.len().max(1) as u64);
         let is_silent = waited >= rounds * self.rules.interval + deadline;
         match self.visits.latest(now) {
-            Some(latest) if is_silent || waited >= patience => self.told_by(&latest),
+            Some(latest) if is_silent => self.told_by(&latest),
+            Some(latest) if waited >= patience => self.hinted_by(&latest),
             // Does not probe us, or too seldom to be missed already.
             None if is_silent => Some(self.located.guess()),
             _ => None,
@@ -118,6 +119,14 @@ impl Path {
             None
         }
     }
+
+    /// The same while it may still be chance that no answer comes: all of the peer's probes must have come to blame the way
+    /// there, and it is no more than a guess.
+    fn hinted_by(&self, latest: &Latest) -> Option<Place> {
+        let place = self.told_by(latest)?;
+        let is_plain = place.lost != Lost::Forward || latest.seen >= latest.expected;
+        is_plain.then_some(Place { guessed: true, ..place })
+    }
 }
 
 /// How often the peer's own probes come.
@@ -132,6 +141,8 @@ pub(super) struct Visits {
     /// When the last answer to one of our probes came, and how many visits there had been.
     pub(super) answered_at: Nanos,
     pub(super) packets_then: u64,
+    /// Times at which answers were found since the last visit.
+    pub(super) answers: u32,
     /// The last answer, or two moments since then: how many visits there had been. What counts is what has come since the
     /// older one, so that hours of silence do not outvote the last seconds.
     pub(super) marks: [Mark; 2],
@@ -147,6 +158,8 @@ pub(super) struct Mark {
 impl Visits {
     /// Fewer visits than this say nothing.
     const ENOUGH: u64 = 4;
+    /// A peer has stopped if so many answers in a row have come without a visit: the way back is as it was.
+    const STOPPED: u32 = 16;
     /// The pace is measured over so many.
     const WINDOW: u64 = 32;
 
@@ -157,6 +170,9 @@ impl Visits {
         }
         if self.since.0 == 0 && arrivals.packets > 0 {
             self.since = (arrivals.packets, arrivals.last_at);
+        }
+        if arrivals.packets > self.packets {
+            self.answers = 0;
         }
         self.packets = arrivals.packets;
         self.last_at = arrivals.last_at;
@@ -176,6 +192,7 @@ impl Visits {
             self.since = (self.packets, self.last_at);
         }
         if answered_at != self.answered_at {
+            self.answers = self.answers.saturating_add(1);
             (self.answered_at, self.packets_then) = (answered_at, self.packets);
             self.marks = [Mark { packets: self.packets, at: answered_at }; 2];
         }
@@ -192,7 +209,8 @@ impl Visits {
         let expected = now.saturating_sub(since.at) / gap;
         let seen = self.packets.saturating_sub(since.packets);
         let long = gap.saturating_mul(64).max(30 * SECOND);
-        let had_stopped = self.packets == self.packets_then
+        let had_stopped = self.answers >= Self::STOPPED
+            && self.packets == self.packets_then
             && self.last_at.saturating_add(long) < self.answered_at;
         (expected >= Self::ENOUGH && !had_stopped).then_some(Latest { seen, expected })
     }

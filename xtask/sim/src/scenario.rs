@@ -162,9 +162,11 @@ fn setup(kind: Kind, nodes: usize, defects: Defects, random: &mut Random) -> Set
         (Kind::Constant, _) => (5_000, 1, 1_000),
         (_, 0..=3) => (100, 4, 10),
         (_, 4) => (100, 1, 10),
-        (_, 5) => (1_000, 4, 100),
         // Where the peer probes less often than that, an alarm comes before its probes can tell where the losses are.
-        (_, 6) | (Kind::OneWay | Kind::Onset | Kind::Beside, _) => (1_000, 2, 100),
+        (Kind::OneWay | Kind::Onset | Kind::Beside, 5 | 6) => (250, 4, 25),
+        (Kind::OneWay | Kind::Onset | Kind::Beside, _) => (100, 16, 10),
+        (_, 5) => (1_000, 4, 100),
+        (_, 6) => (1_000, 2, 100),
         _ => (1_000, 1, 250),
     };
     setup_of(Profile::ALL[random.below(3) as usize], nodes, pace, defects)
