@@ -4,7 +4,7 @@ use super::{
     Lost,
     flow::{Anchor, Flow, GivenUp, Silence},
     located::{Located, Place},
-    path::{Mark, Path, Visits},
+    path::{Mark, Path, Sums, Visits},
     rtt::Estimator,
 };
 use crate::{random::Random, verdict::Nanos};
@@ -27,6 +27,7 @@ impl Path {
             since: (random.bits() >> random.below(64), random.below(now)),
             answered_at: random.below(now),
             packets_then: random.bits() >> random.below(64),
+            sums: Sums { sent: random.bits() as u32, answered: random.bits() as u32 },
             answers: random.bits() as u32 >> random.below(32),
             marks: [mark(random, now), mark(random, now)],
             gap: random.chance(0.7).then(|| random.bits() >> (10 + random.below(54))),

@@ -66,7 +66,12 @@ impl Path {
         if answered_at != self.visits.answered_at {
             self.overdue_since = None;
         }
-        self.visits.note(arrivals, answered_at, now);
+        let sums = || {
+            let sent = memories.iter().map(Memory::sent).fold(0, u32::wrapping_add);
+            let answered = memories.iter().map(Memory::answered).fold(0, u64::wrapping_add);
+            Sums { sent, answered: answered as u32 }
+        };
+        self.visits.note(arrivals, answered_at, now, sums);
         let silence = self.silence(memories, now);
         for (index, (flow, memory)) in self.flows.iter_mut().zip(memories).enumerate() {
             let sink = &mut |sent_at, outcome| sink(index, sent_at, outcome);
@@ -138,6 +143,8 @@ pub(super) struct Visits {
     pub(super) gap: Option<Nanos>,
     /// Where the measuring of the pace began: how many visits there had been, and when.
     pub(super) since: (u64, Nanos),
+    /// Our own probes then.
+    pub(super) sums: Sums,
     /// When the last answer to one of our probes came, and how many visits there had been.
     pub(super) answered_at: Nanos,
     pub(super) packets_then: u64,
@@ -146,6 +153,13 @@ pub(super) struct Visits {
     /// The last answer, or two moments since then: how many visits there had been. What counts is what has come since the
     /// older one, so that hours of silence do not outvote the last seconds.
     pub(super) marks: [Mark; 2],
+}
+
+/// Our own probes, on all flows together. Both wrap.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    pub(super) sent: u32,
+    pub(super) answered: u32,
 }
 
 /// How many visits there had been at a time.
@@ -163,7 +177,13 @@ impl Visits {
     /// The pace is measured over so many.
     const WINDOW: u64 = 32;
 
-    fn note(&mut self, arrivals: Arrivals, answered_at: Nanos, now: Nanos) {
+    fn note(
+        &mut self,
+        arrivals: Arrivals,
+        answered_at: Nanos,
+        now: Nanos,
+        sums: impl FnOnce() -> Sums,
+    ) {
         if arrivals.packets < self.packets.max(self.since.0) {
             // A counter that goes back is that of another run.
             *self = Self::default();
@@ -182,10 +202,15 @@ impl Visits {
         let visits = self.packets.saturating_sub(self.since.0);
         if visits >= Self::WINDOW || self.gap.is_none() && visits >= Self::ENOUGH {
             let gap = self.last_at.saturating_sub(self.since.1) / visits;
-            // Quick to believe that the peer comes often, slow to believe that it does not: it may be that its
-            // probes are lost.
+            // Quick to believe that the peer comes often, slow to believe that it does not, and slower yet where our own
+            // probes are lost too: it may be that its probes are lost.
+            let sums = sums();
+            let sent = sums.sent.wrapping_sub(self.sums.sent);
+            let answered = sums.answered.wrapping_sub(self.sums.answered);
+            let steps = if u64::from(answered) * 10 >= u64::from(sent) * 9 { 8 } else { 256 };
+            self.sums = sums;
             self.gap = Some(match self.gap {
-                Some(usual) if gap > usual => usual + (gap - usual).min(usual) / 8 + 1,
+                Some(usual) if gap > usual => usual + (gap - usual).min(usual) / steps + 1,
                 Some(usual) => usual - (usual - gap) / 4,
                 None => gap,
             });
