@@ -61,8 +61,8 @@ impl Located {
     /// way would be blamed on both. That it was on the way back does not make it arrive there: of that it says nothing.
     pub(super) const fn guess(&self) -> Place {
         let lost = match (self.forward, self.reverse) {
-            (forward, reverse) if forward >= 4 && reverse <= forward / 8 => Lost::Forward,
-            (forward, reverse) if reverse >= 4 && forward <= reverse / 8 => Lost::Silent,
+            (forward, reverse) if forward >= 2 && reverse <= forward / 8 => Lost::Forward,
+            (forward, reverse) if reverse >= 2 && forward <= reverse / 8 => Lost::Silent,
             _ => Lost::Unknown,
         };
         Place { lost, guessed: true }
@@ -84,11 +84,11 @@ mod tests {
     fn a_guess_follows_what_almost_all_losses_agree_on() {
         for (forward, reverse, expected) in [
             (0, 0, Lost::Unknown),
-            (3, 0, Lost::Unknown),
-            (4, 0, Lost::Forward),
+            (1, 0, Lost::Unknown),
+            (2, 0, Lost::Forward),
             (4, 1, Lost::Unknown),
             (32, 4, Lost::Forward),
-            (0, 4, Lost::Silent),
+            (0, 2, Lost::Silent),
             (4, 32, Lost::Silent),
             (20, 20, Lost::Unknown),
         ] {

@@ -64,7 +64,7 @@ impl Damping {
         }
     }
 
-    /// It is good again, though it was not bad just before: nothing was known of it.
+    /// It is good, however it has come to be: the hour begins, if it has not yet.
     pub fn resume(&mut self, now: Nanos) {
         if self.doublings > 0 {
             self.recovered_at.get_or_insert(now);

@@ -51,6 +51,9 @@ impl Reported {
             // Why a node that is cut off has called something unhealthy does not change: connected again, it blames nobody.
             self.cause = cause;
         }
+        if state == State::Healthy {
+            self.track.damping.resume(now);
+        }
         // What has failed in the same instant has failed for the same reason, also where it was seen a little earlier.
         let at_once = now.saturating_sub(self.since) < INSTANT;
         if isolated && state == State::Unhealthy && at_once {

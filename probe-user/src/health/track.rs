@@ -208,8 +208,6 @@ impl Track {
                 let was_alarmed = self.alarmed;
                 if was_alarmed {
                     self.damping.recover(now, self.evidence.is_unmistakable());
-                } else {
-                    self.damping.resume(now);
                 }
                 (self.fit, self.alarmed) = (true, false);
                 (self.lapsed_at, self.hushed_until) = (None, 0);

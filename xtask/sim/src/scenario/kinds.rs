@@ -29,7 +29,7 @@ impl Run {
         let hours = match self.world.setup.probing.interval / SECOND {
             0 => 1,
             1 => 24,
-            _ => 56,
+            _ => 100,
         };
         for _ in 0..hours {
             self.pass(3_600 * SECOND)?;
