@@ -82,9 +82,12 @@ impl Flow {
 
     /// When the oldest probe left that is overdue and not judged yet.
     pub fn waiting_since(&self, memory: &impl Memory, rules: &Rules, now: Nanos) -> Option<Nanos> {
+        if self.next == memory.sent() {
+            // Nothing is on its way. The slot is not looked at: of a path at rest it is in no cache.
+            return None;
+        }
         let slot = memory.slot(self.next);
-        let waits = self.next != memory.sent()
-            && slot.sequence == self.next
+        let waits = slot.sequence == self.next
             && SlotState::from_u32(slot.state) == SlotState::Sent
             && is_overdue(&slot, self.deadline(rules), now);
         waits.then_some(slot.sent_at)
@@ -284,6 +287,9 @@ impl Flow {
         let answered = memory.answered();
         if answered != self.answered_seen {
             self.answered_seen = answered;
+            if self.given_up.is_empty() {
+                return;
+            }
             let (rtt, totals) = (&mut self.rtt, &mut self.totals);
             self.given_up.retain(|probe| {
                 let slot = memory.slot(probe.sequence);

@@ -74,6 +74,17 @@ pub const BOUNDS: [f64; 16] = [
     300e-3, 500e-3, 1.0,
 ];
 
+/// The same in nanoseconds.
+const NANOS: [u32; BOUNDS.len()] = {
+    let mut nanos = [0; BOUNDS.len()];
+    let mut index = 0;
+    while index < nanos.len() {
+        nanos[index] = (BOUNDS[index] * 1e9 + 0.5) as u32;
+        index += 1;
+    }
+    nanos
+};
+
 /// Round trips since the start, for Prometheus.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
@@ -86,9 +97,10 @@ pub struct Histogram {
 impl Histogram {
     /// Takes in one round trip, in nanoseconds.
     pub fn add(&mut self, round_trip: u32) {
-        let seconds = f64::from(round_trip) / 1e9;
-        self.counts[BOUNDS.partition_point(|bound| *bound < seconds)] += 1;
-        self.sum += seconds;
+        // All are compared, without a branch: of a steady path and of a wild one alike that is the fastest.
+        let bucket = NANOS.iter().filter(|bound| **bound < round_trip).count();
+        self.counts[bucket] += 1;
+        self.sum += f64::from(round_trip) * 1e-9;
     }
 }
 

@@ -159,7 +159,10 @@ fn an_event_has_the_whole_verdict() {
     );
     let mut events = agent.events.listen();
     judge_until(&mut agent, "healthy and unhealthy", |agent, now| {
-        is_healthy(agent, now) && path(agent, 2, now).state == Verdict::Unhealthy
+        let dead = path(agent, 2, now);
+        let is_dead =
+            [dead.forward, dead.reverse].iter().all(|way| way.verdict == Verdict::Unhealthy);
+        is_healthy(agent, now) && is_dead
     });
     let mut seen = Vec::new();
     while let Ok(event) = events.try_recv() {

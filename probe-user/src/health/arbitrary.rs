@@ -72,7 +72,8 @@ impl Path {
 }
 
 fn bank(random: &mut Random) -> Bank {
-    Bank { statistics: std::array::from_fn(|_| (number(random) >> 2) as i32) }
+    let passes = random.below(Bank::UNSETTLED as u64 + 1) as i32;
+    Bank { statistics: std::array::from_fn(|_| (number(random) >> 2) as i32), passes }
 }
 
 fn damping(random: &mut Random) -> Damping {

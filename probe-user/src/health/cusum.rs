@@ -32,36 +32,46 @@ pub struct Tests {
 /// The statistics of a bank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bank {
+    /// As of the last loss.
     pub(super) statistics: [i32; TESTS],
+    /// Passes since then, which [`Bank::settle`] takes off: almost all probes pass, and one number is counted sooner than
+    /// eight. At most [`Bank::UNSETTLED`].
+    pub(super) passes: i32,
 }
 
 impl Bank {
+    /// So many passes are put off at most.
+    pub(super) const UNSETTLED: i32 = 1_024;
+
     /// A probe passed.
     #[inline]
     pub fn pass(&mut self) {
-        for statistic in &mut self.statistics {
-            *statistic = (*statistic - 1).max(0);
+        if self.passes >= Self::UNSETTLED {
+            self.settle();
         }
+        self.passes += 1;
+    }
+
+    /// Takes the passes off.
+    pub(super) fn settle(&mut self) {
+        for statistic in &mut self.statistics {
+            *statistic = (*statistic - self.passes).max(0);
+        }
+        self.passes = 0;
     }
 
     /// A probe was lost. Statistics stop at their thresholds: nothing that was before an alarm can outlast it.
     #[inline]
     pub fn lose(&mut self, tests: &Tests) {
+        self.settle();
         for (test, statistic) in self.statistics.iter_mut().enumerate() {
             *statistic = (*statistic + tests.gains[test]).min(tests.thresholds[test]);
         }
     }
 
-    /// Brings statistics that no history leads to back to their thresholds.
-    #[inline]
-    pub fn clamp(&mut self, tests: &Tests) {
-        for (statistic, threshold) in self.statistics.iter_mut().zip(tests.thresholds) {
-            *statistic = (*statistic).min(threshold);
-        }
-    }
-
     /// A loss that was counted was none: the probe passed.
     pub fn take_back(&mut self, tests: &Tests) {
+        self.settle();
         for (statistic, gain) in self.statistics.iter_mut().zip(tests.gains) {
             *statistic = (*statistic - gain - 1).max(0);
         }
@@ -71,7 +81,8 @@ impl Bank {
     #[inline]
     #[must_use]
     pub fn alarm(&self, tests: &Tests) -> Option<usize> {
-        self.statistics.iter().zip(tests.thresholds).position(|(have, needed)| *have >= needed)
+        let mut pairs = self.statistics.iter().zip(tests.thresholds);
+        pairs.position(|(have, needed)| *have - self.passes >= needed)
     }
 
     /// Whether any test is half-way to its alarm.
@@ -90,7 +101,8 @@ impl Bank {
 
     fn is_half_way(&self, tests: &Tests, first: usize) -> bool {
         let mut pairs = self.statistics.iter().zip(tests.thresholds).skip(first);
-        pairs.any(|(have, needed)| 2 * have >= needed)
+        // No history leads beyond a threshold, but an arbitrary state may.
+        pairs.any(|(have, needed)| 2 * (have.min(&needed) - self.passes) >= needed)
     }
 }
 
@@ -124,9 +136,11 @@ mod tests {
     fn a_loss_adds_the_gain_a_pass_takes_one_away_and_both_ends_are_clamped() {
         let mut bank = Bank::default();
         bank.pass();
+        bank.settle();
         assert_eq!(bank.statistics, [0; TESTS]);
         bank.lose(&TWO);
         bank.pass();
+        bank.settle();
         assert_eq!(bank.statistics, [2; TESTS]);
         assert_eq!(bank.alarm(&TWO), None);
         bank.lose(&TWO);
@@ -146,6 +160,7 @@ mod tests {
         bank.lose(&TWO);
         bank.take_back(&TWO);
         passed.pass();
+        passed.settle();
         assert_eq!(bank.statistics[2..], passed.statistics[2..]);
     }
 

@@ -221,7 +221,9 @@ impl Path {
 
     /// Lets the track of a direction decide, and its flows with it. Returns whether it has come from an alarm.
     fn judge(&mut self, index: usize, now: Nanos, settings: &Settings) -> bool {
-        let passing = self.flows_pass(index, settings);
+        let track = &self.directions[index].track;
+        // Of a direction that is well nobody asks.
+        let passing = (!track.fit || track.alarmed) && self.flows_pass(index, settings);
         let track = &mut self.directions[index].track;
         let recovered = track.judge(now, settings, passing);
         if recovered {

@@ -67,14 +67,23 @@ impl Track {
         if self.is_pinned(settings) {
             return;
         }
-        for (age, statistic) in self.ages.iter_mut().zip(self.bank.statistics) {
-            *age = if statistic == 0 { 0 } else { age.saturating_add(1) };
+        if self.bank.passes >= Bank::UNSETTLED {
+            self.settle();
         }
         self.bank.pass();
         self.recovery.pass(self.enough(settings));
         self.evidence.add(false);
         self.silences = 0;
         (self.evidence_at, self.probed_at) = (Some(now), Some(now));
+    }
+
+    /// Takes the passes since the last loss off the statistics. Those that have come to zero have no age.
+    fn settle(&mut self) {
+        let passes = self.bank.passes;
+        for (age, statistic) in self.ages.iter_mut().zip(self.bank.statistics) {
+            *age = if statistic < passes { 0 } else { age.saturating_add(passes as u32) };
+        }
+        self.bank.settle();
     }
 
     /// A probe that was sent then was lost. Returns whether this has raised the alarm.
@@ -87,6 +96,7 @@ impl Track {
             return false;
         }
         self.blip_at = Some(sent_at);
+        self.settle();
         for age in &mut self.ages {
             *age = age.saturating_add(1);
         }
@@ -148,6 +158,7 @@ impl Track {
         // Times are as coarse as they are recorded.
         let began_the_blip = self.blip_at.is_some_and(|at| at.abs_diff(sent_at) <= AGE);
         if began_the_blip || !self.is_same_blip(sent_at, settings) {
+            self.settle();
             self.bank.take_back(&settings.path);
         }
     }
@@ -174,9 +185,6 @@ impl Track {
     pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
         self.hushed_until = self.hushed_until.min(now + HUSH);
         self.damping.forget(now, settings);
-        if !settings.defects.has(Defect::Unclamped) {
-            self.bank.clamp(&settings.path);
-        }
         if self.silences >= SILENCES && !self.alarmed {
             self.lapse(now);
             self.forget(Unknown::Silence);
