@@ -126,10 +126,10 @@ impl Path {
     }
 
     /// The same while it may still be chance that no answer comes: all of the peer's probes must have come to blame the way
-    /// there, and it is no more than a guess.
+    /// there, none to blame the way back, and it is no more than a guess.
     fn hinted_by(&self, latest: &Latest) -> Option<Place> {
         let place = self.told_by(latest)?;
-        let is_plain = place.lost != Lost::Forward || latest.seen >= latest.expected;
+        let is_plain = latest.seen == 0 || latest.seen >= latest.expected;
         is_plain.then_some(Place { guessed: true, ..place })
     }
 }

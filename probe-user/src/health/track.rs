@@ -218,7 +218,7 @@ impl Track {
                     self.damping.recover(now, self.evidence.is_unmistakable());
                 }
                 (self.fit, self.alarmed) = (true, false);
-                (self.lapsed_at, self.hushed_until) = (None, 0);
+                self.hushed_until = 0;
                 (self.bank, self.ages) = Default::default();
                 self.evidence.restart();
                 return was_alarmed;
