@@ -210,7 +210,7 @@ mod tests {
         let probes = 1_000_000;
         for flows in [1, 4] {
             let settings = loose(flows, probes);
-            let promised = computed(&settings, probes);
+            let promised = computed(&settings, flows, probes);
             assert!(promised >= 100.0);
             assert!(!contradicts(of_the_whole(&settings, flows, probes), promised));
             let mut hasty = settings;
