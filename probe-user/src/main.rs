@@ -177,7 +177,7 @@ fn execute(command: Command) -> Result<ExitCode> {
             return Ok(ExitCode::from(code));
         }
         Command::Explain { config, json } => {
-            let guarantees = client::explain(&Config::load(&config)?);
+            let guarantees = client::explain(&Config::load_without_keys(&config)?);
             let text = if json {
                 serde_json::to_string_pretty(&guarantees)? + "\n"
             } else {

@@ -6,7 +6,7 @@
 //! solvable from the threshold downwards, one number at a time.
 //!
 //! What holds at a number depends on nothing but its distance from the threshold. So one pass downwards gives the run
-//! lengths of all thresholds ([`RunLengths`]), and the first that is long enough is the threshold that is looked for.
+//! lengths of all thresholds (`RunLengths`), and the first that is long enough is the threshold that is looked for.
 
 use super::cusum::{self, TESTS, Tests};
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Damage, part, varint::Cursor};
 use crate::{
-    health::{Goals, Settings},
+    health::{Goals, Settings, settings::limits},
     limits::MAX_SESSIONS,
     verdict::{Nanos, SECOND},
 };
@@ -119,14 +119,17 @@ impl Header {
             ("unix", self.unix <= LAST_UNIX),
             ("monotonic", self.monotonic <= LAST_MONOTONIC),
             ("paths.opened", self.paths.iter().all(|path| path.opened <= LAST_MONOTONIC)),
-            ("health.accepted_loss", (0.0001..=0.2).contains(&accepted_loss)),
-            ("health.false_alarms_per_year", (0.0001..=1e5).contains(&false_alarms_per_year)),
+            ("health.accepted_loss", limits::ACCEPTED_LOSS.contains(&accepted_loss)),
+            ("health.false_alarms_per_year", limits::FALSE_ALARMS.contains(&false_alarms_per_year)),
             ("health.recovery", is_time(goals.recovery)),
-            ("health.recovery_probes", goals.recovery_probes <= 10_000),
+            ("health.recovery_probes", goals.recovery_probes <= *limits::RECOVERY_PROBES.end()),
             ("health.damping", is_time(goals.damping)),
             ("health.blip", is_time(goals.blip)),
             ("health.expiry", is_time(goals.expiry)),
-            ("health.latency_factor", (0.0..=100.0).contains(&latency_factor)),
+            (
+                "health.latency_factor",
+                (0.0..=*limits::LATENCY_FACTOR.end()).contains(&latency_factor),
+            ),
         ]
         .into_iter()
         .find_map(|(field, fits)| (!fits).then_some(field))

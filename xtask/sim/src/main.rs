@@ -1,6 +1,7 @@
 //! `sim`: what `cargo xtask sim` and `cargo xtask bench health` run.
 
 mod bench;
+mod pool;
 mod progress;
 mod run;
 

@@ -1,16 +1,18 @@
 //! `sim run`: many seeds, with a progress bar, arbitrary states, and the negative controls.
 //!
-//! - [`pool`]: plays seeds on all cores, and adds up what they show.
+//! - [`seeds`]: plays them, and adds up what they show.
 
-mod pool;
+mod seeds;
 
 use std::collections::BTreeMap;
 
-use pool::{Total, play};
+use seeds::{Total, play};
 use sim::{
     coverage, mutants,
     scenario::{self, Kind, Outcome},
 };
+
+use crate::pool;
 
 /// What can be set at the command line.
 #[derive(clap::Args)]

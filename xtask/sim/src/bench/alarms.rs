@@ -10,9 +10,10 @@ use sim::detectors::Whole;
 
 use super::{
     BACKGROUND,
-    delays::{Contestant, Ours, SHARES, seed, shared},
+    delays::{Contestant, Ours, SHARES, seed},
     targets::Targets,
 };
+use crate::pool;
 
 /// False alarms that are expected where the computation is put to the test; it promises no more, and may well keep two
 /// thirds of it only.
@@ -82,7 +83,8 @@ pub(super) fn print(
 /// How often each is wrong among so many probes. All see the same losses.
 fn measure(contestants: &[Contestant], probes: u64) -> Vec<u64> {
     let width = contestants.len();
-    let of_shares = shared("false alarms", width * SHARES, |index| {
+    let indices: Vec<usize> = (0..width * SHARES).collect();
+    let of_shares = pool::map("false alarms", &indices, |&index| {
         let mut random = Random::new(seed(1, index / width));
         let mut detector = contestants[index % width].make();
         let (mut alarms, mut before) = (0_u64, false);
@@ -126,7 +128,8 @@ fn computed(settings: &Settings, flows: u16, probes: u64) -> f64 {
 /// How often the whole engine is wrong among so many probes, with a new path after each alarm.
 fn of_the_whole(settings: &Settings, flows: u16, probes: u64) -> u64 {
     let fresh = Whole::new(*settings, flows);
-    let of_shares = shared("false alarms of the whole engine", SHARES, |index| {
+    let indices: Vec<usize> = (0..SHARES).collect();
+    let of_shares = pool::map("false alarms of the whole engine", &indices, |&index| {
         let mut random = Random::new(seed(2, index));
         let mut whole = fresh.clone();
         let mut alarms = 0;

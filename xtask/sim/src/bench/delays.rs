@@ -1,13 +1,5 @@
 //! How many probes a detector needs, and how many the best one would.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
-
 use probe_user::{
     config::{ProbeConfig, Profile},
     health::{Settings, cusum, guarantee::false_alarms_per_year, threshold},
@@ -19,7 +11,7 @@ use sim::{
 };
 
 use super::BACKGROUND;
-use crate::progress::Progress;
+use crate::pool;
 
 /// The losses that begin.
 pub(super) const LOSSES: [f64; 8] = [0.015, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0];
@@ -102,7 +94,8 @@ impl Cell {
 pub(super) fn table(contestants: &[Contestant], burst: Option<f64>, runs: usize) -> Vec<Vec<Cell>> {
     let width = contestants.len();
     let cells = LOSSES.len() * width;
-    let parts = shared("cells, in parts", cells * SHARES, |index| {
+    let indices: Vec<usize> = (0..cells * SHARES).collect();
+    let parts = pool::map("cells, in parts", &indices, |&index| {
         let (cell, share) = (index % cells, index / cells);
         let (row, contestant) = (cell / width, &contestants[cell % width]);
         let loss = Loss::Independent(LOSSES[row]);
@@ -171,34 +164,6 @@ pub(super) fn best(run_length: f64, loss: f64, background: f64) -> f64 {
         at = next;
     }
     mean
-}
-
-/// The results of so many tasks, on all cores, in order. `what` they are is shown beside the progress bar.
-pub(super) fn shared<T: Send + Default + Clone>(
-    what: &'static str,
-    count: usize,
-    task: impl Fn(usize) -> T + Sync,
-) -> Vec<T> {
-    let progress = Progress::new(what, count as u64);
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(vec![T::default(); count]);
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    if index >= count {
-                        break;
-                    }
-                    let result = task(index);
-                    results.lock().unwrap_or_else(PoisonError::into_inner)[index] = result;
-                    progress.step();
-                }
-            });
-        }
-    });
-    results.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
