@@ -10,6 +10,7 @@
 //! - [`path`]: the verdicts on one path, from everything below.
 //! - `says`: what an outcome says of one direction.
 //! - [`recovery`] and [`damping`]: the test for the end of loss, and what makes it longer.
+//! - `reported`: what is reported of a direction.
 //! - [`track`] and [`flow`]: one direction of a path, and of one of its flows.
 //! - [`latency`]: round trips that are longer than usual.
 //! - [`evidence`]: the probes that a verdict rests on.
@@ -31,6 +32,7 @@ pub mod observation;
 pub mod path;
 pub mod recovery;
 pub mod region;
+mod reported;
 mod says;
 pub mod settings;
 pub mod threshold;

@@ -4,8 +4,9 @@ use super::{
     Lost,
     flow::{Anchor, Flow, GivenUp, Silence},
     located::{Located, Place},
-    path::{Mark, Path, Sums, Visits},
+    path::Path,
     rtt::Estimator,
+    visits::{Mark, Sums, Visits},
 };
 use crate::{random::Random, verdict::Nanos};
 

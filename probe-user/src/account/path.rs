@@ -6,15 +6,12 @@ use super::{
     Lost, Memory, Outcome, Rules, SILENT_PROBES,
     flow::Flow,
     located::{Located, Place},
+    visits::{CONVINCING, Latest, Sums, Visits},
 };
-use crate::verdict::{Nanos, SECOND};
+use crate::verdict::Nanos;
 
 /// The share of the peer's usual probes from which on they come as usual.
 const USUAL: f64 = 0.7;
-
-/// So many expected probes of the peer outweigh what is known of the way back. Where it passes 40 %, that 70 % of so many
-/// come while all answers are lost happens less than once in 10^7 silences.
-const CONVINCING: u64 = 24;
 
 /// The account of the path to one peer.
 #[derive(Clone, Debug)]
@@ -132,120 +129,6 @@ impl Path {
         let is_plain = latest.seen == 0 || latest.seen >= latest.expected;
         is_plain.then_some(Place { guessed: true, ..place })
     }
-}
-
-/// How often the peer's own probes come.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Visits {
-    pub(super) packets: u64,
-    pub(super) last_at: Nanos,
-    /// The usual time between two of them; `None` before the fifth.
-    pub(super) gap: Option<Nanos>,
-    /// Where the measuring of the pace began: how many visits there had been, and when.
-    pub(super) since: (u64, Nanos),
-    /// Our own probes then.
-    pub(super) sums: Sums,
-    /// When the last answer to one of our probes came, and how many visits there had been.
-    pub(super) answered_at: Nanos,
-    pub(super) packets_then: u64,
-    /// Times at which answers were found since the last visit.
-    pub(super) answers: u32,
-    /// The last answer, or two moments since then: how many visits there had been. What counts is what has come since the
-    /// older one, so that hours of silence do not outvote the last seconds.
-    pub(super) marks: [Mark; 2],
-}
-
-/// Our own probes, on all flows together. Both wrap.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sums {
-    pub(super) sent: u32,
-    pub(super) answered: u32,
-}
-
-/// How many visits there had been at a time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Mark {
-    pub(super) packets: u64,
-    pub(super) at: Nanos,
-}
-
-impl Visits {
-    /// Fewer visits than this say nothing.
-    const ENOUGH: u64 = 4;
-    /// A peer has stopped if so many answers in a row have come without a visit: the way back is as it was.
-    const STOPPED: u32 = 16;
-    /// The pace is measured over so many.
-    const WINDOW: u64 = 32;
-
-    fn note(
-        &mut self,
-        arrivals: Arrivals,
-        answered_at: Nanos,
-        now: Nanos,
-        sums: impl FnOnce() -> Sums,
-    ) {
-        if arrivals.packets < self.packets.max(self.since.0) {
-            // A counter that goes back is that of another run.
-            *self = Self::default();
-        }
-        if self.since.0 == 0 && arrivals.packets > 0 {
-            self.since = (arrivals.packets, arrivals.last_at);
-        }
-        if arrivals.packets > self.packets {
-            self.answers = 0;
-        }
-        self.packets = arrivals.packets;
-        self.last_at = arrivals.last_at;
-        if self.gap.is_none() {
-            self.marks = [Mark { packets: self.packets, at: now.max(answered_at) }; 2];
-        }
-        let visits = self.packets.saturating_sub(self.since.0);
-        if visits >= Self::WINDOW || self.gap.is_none() && visits >= Self::ENOUGH {
-            let gap = self.last_at.saturating_sub(self.since.1) / visits;
-            // Quick to believe that the peer comes often, slow to believe that it does not, and slower yet where our own
-            // probes are lost too: it may be that its probes are lost.
-            let sums = sums();
-            let sent = sums.sent.wrapping_sub(self.sums.sent);
-            let answered = sums.answered.wrapping_sub(self.sums.answered);
-            let steps = if u64::from(answered) * 10 >= u64::from(sent) * 9 { 8 } else { 256 };
-            self.sums = sums;
-            self.gap = Some(match self.gap {
-                Some(usual) if gap > usual => usual + (gap - usual).min(usual) / steps + 1,
-                Some(usual) => usual - (usual - gap) / 4,
-                None => gap,
-            });
-            self.since = (self.packets, self.last_at);
-        }
-        if answered_at != self.answered_at {
-            self.answers = self.answers.saturating_add(1);
-            (self.answered_at, self.packets_then) = (answered_at, self.packets);
-            self.marks = [Mark { packets: self.packets, at: answered_at }; 2];
-        }
-        let newer = self.marks[1];
-        if self.gap.is_some_and(|gap| now.saturating_sub(newer.at) / gap.max(1) >= CONVINCING) {
-            self.marks = [newer, Mark { packets: self.packets, at: now }];
-        }
-    }
-
-    /// The latest visits, all of them since the last answer; `None` where too few were to be expected to tell, or where they
-    /// had stopped before that answer.
-    fn latest(&self, now: Nanos) -> Option<Latest> {
-        let (gap, since) = (self.gap?.max(1), self.marks[0]);
-        let expected = now.saturating_sub(since.at) / gap;
-        let seen = self.packets.saturating_sub(since.packets);
-        let long = gap.saturating_mul(64).max(30 * SECOND);
-        let had_stopped = self.answers >= Self::STOPPED
-            && self.packets == self.packets_then
-            && self.last_at.saturating_add(long) < self.answered_at;
-        (expected >= Self::ENOUGH && !had_stopped).then_some(Latest { seen, expected })
-    }
-}
-
-/// The peer's latest probes.
-struct Latest {
-    seen: u64,
-    /// As many as there would have been at the usual pace.
-    expected: u64,
 }
 
 #[cfg(test)]

@@ -4,15 +4,14 @@ use super::{
     Settings, Transition, Verdict,
     defect::Defect,
     flow::Flow,
-    isolation::INSTANT,
     latency::Latency,
     observation::AGE,
+    reported::Reported,
     says::{Says, says},
-    track::Track,
 };
 use crate::{
     account::Outcome,
-    report::{Needs, Transitions},
+    report::Needs,
     verdict::{Cause, Direction, Nanos, State},
 };
 
@@ -24,63 +23,11 @@ pub struct Path {
     pub(super) latency: Latency,
 }
 
-/// A direction's own track, and what is reported once its flows are looked at too.
-#[derive(Clone, Debug)]
-pub(super) struct Reported {
-    pub track: Track,
-    pub state: State,
-    pub cause: Cause,
-    pub since: Nanos,
-    transitions: Transitions,
-}
-
-impl Reported {
-    /// Reports what the direction is now. Returns the verdicts before and after, if that has changed them.
-    fn change(
-        &mut self,
-        (state, cause): (State, Cause),
-        isolated: bool,
-        recovered: bool,
-        now: Nanos,
-    ) -> Option<(State, State)> {
-        let (from, because) = (self.state, self.cause);
-        if state != from {
-            (self.state, self.since, self.cause) = (state, now, cause);
-            self.transitions.count(state);
-        } else if state != State::Unhealthy || because != Cause::Isolated {
-            // Why a node that is cut off has called something unhealthy does not change: connected again, it blames nobody.
-            self.cause = cause;
-        }
-        if state == State::Healthy {
-            self.track.damping.resume(now);
-        }
-        // What has failed in the same instant has failed for the same reason, also where it was seen a little earlier.
-        let at_once = now.saturating_sub(self.since) < INSTANT;
-        if isolated && state == State::Unhealthy && at_once {
-            self.cause = Cause::Isolated;
-        }
-        if state == from {
-            return None;
-        }
-        if state == State::Healthy && because == Cause::FlowLoss && !recovered {
-            // What flows lose is never unmistakable for the path.
-            self.track.damping.recover(now, false);
-        }
-        Some((from, state))
-    }
-}
-
 impl Path {
     /// A path of which nothing is known yet.
     #[must_use]
     pub fn new(flows: usize, now: Nanos) -> Self {
-        let reported = Reported {
-            track: Track::default(),
-            state: State::Unknown,
-            cause: Cause::Starting,
-            since: now,
-            transitions: Transitions::default(),
-        };
+        let reported = Reported::unknown(now);
         Self {
             directions: [reported.clone(), reported],
             flows: vec![[Flow::default(); 2]; flows].into_boxed_slice(),

@@ -1,0 +1,64 @@
+//! What is reported of a direction, and how it changes.
+
+use super::{isolation::INSTANT, track::Track};
+use crate::{
+    report::Transitions,
+    verdict::{Cause, Nanos, State},
+};
+
+/// A direction's own track, and what is reported once its flows are looked at too.
+#[derive(Clone, Debug)]
+pub(super) struct Reported {
+    pub track: Track,
+    pub state: State,
+    pub cause: Cause,
+    pub since: Nanos,
+    pub transitions: Transitions,
+}
+
+impl Reported {
+    /// Nothing is known of it yet.
+    pub(super) fn unknown(now: Nanos) -> Self {
+        Self {
+            track: Track::default(),
+            state: State::Unknown,
+            cause: Cause::Starting,
+            since: now,
+            transitions: Transitions::default(),
+        }
+    }
+
+    /// Reports what the direction is now. Returns the verdicts before and after, if that has changed them.
+    pub(super) fn change(
+        &mut self,
+        (state, cause): (State, Cause),
+        isolated: bool,
+        recovered: bool,
+        now: Nanos,
+    ) -> Option<(State, State)> {
+        let (from, because) = (self.state, self.cause);
+        if state != from {
+            (self.state, self.since, self.cause) = (state, now, cause);
+            self.transitions.count(state);
+        } else if state != State::Unhealthy || because != Cause::Isolated {
+            // Why a node that is cut off has called something unhealthy does not change: connected again, it blames nobody.
+            self.cause = cause;
+        }
+        if state == State::Healthy {
+            self.track.damping.resume(now);
+        }
+        // What has failed in the same instant has failed for the same reason, also where it was seen a little earlier.
+        let at_once = now.saturating_sub(self.since) < INSTANT;
+        if isolated && state == State::Unhealthy && at_once {
+            self.cause = Cause::Isolated;
+        }
+        if state == from {
+            return None;
+        }
+        if state == State::Healthy && because == Cause::FlowLoss && !recovered {
+            // What flows lose is never unmistakable for the path.
+            self.track.damping.recover(now, false);
+        }
+        Some((from, state))
+    }
+}
