@@ -20,6 +20,8 @@ impl Run {
             self.disturb(random)?;
         }
         self.heal();
+        // Where a peer has not been heard of for long, nothing can be missed of it.
+        self.pass(5 * SECOND)?;
         let flows = u64::from(self.world.setup.probing.flows);
         let is_flow = flows >= 4 && random.chance(0.5);
         let link = &mut self.world.links[0][1];
