@@ -37,6 +37,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -62,6 +63,9 @@ const LOOK_UPS: usize = 8;
 
 /// How many ticks lie between two looks at the host: its clock, its addresses, its interfaces.
 const TICKS_PER_CHECK: u64 = 100;
+
+/// What the end may take at most: a disk that hangs is waited for for three seconds.
+const LONGEST_END: Duration = Duration::from_secs(10);
 
 /// Runs an agent until it is told to stop by SIGTERM or SIGINT. SIGHUP reloads the config.
 ///
@@ -110,14 +114,16 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     tracing::info!("stopping");
     stop.send(()).ok();
     server.await.context("the web server has panicked")?.context("the web server has failed")?;
-    tokio::task::spawn_blocking(move || {
+    let end = tokio::task::spawn_blocking(move || {
         judge.end()?;
         // Waits for the disk to take the last tick.
         let recorder = agent.lock().recorder.take();
         drop(recorder);
         Ok(())
-    })
-    .await?
+    });
+    // A judge that hangs must not keep the agent from ending.
+    let ended = tokio::time::timeout(LONGEST_END, end).await;
+    ended.context("the thread that judges hangs; it is left behind")??
 }
 
 /// What the judge does, again and again.

@@ -1,5 +1,5 @@
-//! A model of the kernel's memory of one session, for tests, the simulator and `linkprobe explain`: what `probe-ebpf` does with it, in the
-//! same order.
+//! A model of the kernel's memory of one session, for tests, the simulator and `linkprobe explain`: what `probe-ebpf` does
+//! with it, in the same order.
 
 use std::cell::{Cell, RefCell};
 

@@ -91,8 +91,17 @@ impl Path {
             Some(latest) if is_silent => self.told_by(&latest),
             Some(latest) if waited >= patience => self.hinted_by(&latest),
             // Does not probe us, or too seldom to be missed already.
-            None if is_silent => Some(self.located.guess()),
+            None if is_silent => Some(self.guess_in_silence()),
             _ => None,
+        }
+    }
+
+    /// Where the probes of a silence are lost of which nothing tells. That they are lost on the way there would mean that the
+    /// way back lives, and nothing shows that.
+    const fn guess_in_silence(&self) -> Place {
+        match self.located.guess() {
+            Place { lost: Lost::Forward, guessed } => Place { lost: Lost::Unknown, guessed },
+            place => place,
         }
     }
 

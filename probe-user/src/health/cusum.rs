@@ -32,7 +32,7 @@ pub struct Tests {
 /// The statistics of a bank.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Bank {
-    /// As of the last loss.
+    /// As of the last time that passes were taken off.
     pub(super) statistics: [i32; TESTS],
     /// Passes since then, which [`Bank::settle`] takes off: almost all probes pass, and one number is counted sooner than
     /// eight. At most [`Bank::UNSETTLED`].

@@ -103,10 +103,10 @@ impl Flow {
         self.losses_in_a_row >= SUSPECT
     }
 
-    /// Whether it has a say in whether the path is well: not if it is sick, nor if nothing is heard of it.
+    /// Whether anything is heard of it lately.
     #[must_use]
-    pub const fn counts(&self) -> bool {
-        !self.sick && self.unheard < UNHEARD
+    pub const fn is_heard(&self) -> bool {
+        self.unheard < UNHEARD
     }
 
     /// Whether its latest probe passed, and it is not sick, or has passed for so long that only its path holds it back.

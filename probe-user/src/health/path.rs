@@ -76,7 +76,9 @@ impl Path {
                 Says::Lost => self.lose(flow, direction, sent_at, now, settings),
                 Says::Alive => {
                     self.directions[index].track.alive(now);
-                    self.flows[flow][index].unheard();
+                    if matches!(outcome, Outcome::Lost(_)) {
+                        self.flows[flow][index].unheard();
+                    }
                 }
                 Says::Nothing => {
                     self.flows[flow][index].unheard();
@@ -211,7 +213,8 @@ impl Path {
         }
     }
 
-    /// Whether the flows by themselves allow recovery: all that count pass, and together as many probes in a row as it takes.
+    /// Whether the flows by themselves allow recovery: all that are heard and not sick pass, and together as many probes in a
+    /// row as it takes.
     fn flows_pass(&self, index: usize, settings: &Settings) -> bool {
         if settings.defects.has(Defect::HastyRecovery) {
             return true;
@@ -219,8 +222,12 @@ impl Path {
         let (mut clean, mut all) = (0_u32, true);
         for flow in &self.flows {
             let flow = &flow[index];
+            if !flow.is_heard() {
+                all = false;
+                continue;
+            }
             if !flow.passes(settings) {
-                if flow.counts() {
+                if !flow.sick {
                     return false;
                 }
                 all = false;
@@ -324,17 +331,6 @@ impl Path {
         of_state.map(|reported| reported.since).max().unwrap_or(0)
     }
 
-    /// Whether one flow's probes pass, in the worse direction.
-    #[must_use]
-    pub fn flow(&self, flow: usize) -> State {
-        let sick = self.flows[flow].iter().any(|track| track.sick);
-        match self.state() {
-            _ if sick => State::Unhealthy,
-            // What makes the path so is other flows.
-            State::Degraded if self.flows.iter().flatten().any(|flow| flow.sick) => State::Healthy,
-            state => state,
-        }
-    }
     /// Whether one flow's probes pass in one direction.
     #[must_use]
     pub fn flow_direction(&self, flow: usize, direction: Direction) -> State {
@@ -342,7 +338,7 @@ impl Path {
         match reported.state {
             _ if self.flows[flow][direction as usize].sick => State::Unhealthy,
             // What makes the path so is other flows.
-            State::Degraded | State::Unhealthy if reported.cause == Cause::FlowLoss => {
+            State::Degraded | State::Unhealthy if reported.track.fit && reported.by_flows => {
                 State::Healthy
             }
             state => state,

@@ -14,6 +14,8 @@ pub(super) struct Reported {
     pub cause: Cause,
     pub since: Nanos,
     pub transitions: Transitions,
+    /// Flows alone have made it bad, and it has not been healthy since.
+    pub by_flows: bool,
 }
 
 impl Reported {
@@ -25,6 +27,7 @@ impl Reported {
             cause: Cause::Starting,
             since: now,
             transitions: Transitions::default(),
+            by_flows: false,
         }
     }
 
@@ -37,6 +40,7 @@ impl Reported {
         now: Nanos,
     ) -> Option<(State, State)> {
         let (from, because) = (self.state, self.cause);
+        self.by_flows |= cause == Cause::FlowLoss;
         if state != from {
             (self.state, self.since, self.cause) = (state, now, cause);
             self.transitions.count(state);
@@ -55,7 +59,7 @@ impl Reported {
         if state == from {
             return None;
         }
-        if state == State::Healthy && because == Cause::FlowLoss && !recovered {
+        if state == State::Healthy && std::mem::take(&mut self.by_flows) && !recovered {
             // What flows lose is never unmistakable for the path.
             self.track.damping.recover(now, false);
         }

@@ -229,7 +229,9 @@ fn a_dead_flow_of_sixteen_is_named_and_not_averaged_away() {
     }
     assert_eq!(world.states(), (Degraded, Healthy));
     assert_eq!(world.verdict(Direction::Forward).cause, Cause::FlowLoss);
-    let sick: Vec<usize> = (0..16).filter(|flow| world.path.flow(*flow) != Healthy).collect();
+    let sick: Vec<usize> = (0..16)
+        .filter(|flow| world.path.flow_direction(*flow, Direction::Forward) != Healthy)
+        .collect();
     assert_eq!(sick, [7]);
 }
 

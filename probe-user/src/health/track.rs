@@ -77,7 +77,7 @@ impl Track {
         (self.evidence_at, self.probed_at) = (Some(now), Some(now));
     }
 
-    /// Takes the passes since the last loss off the statistics. Those that have come to zero have no age.
+    /// Takes the passes since then off the statistics. Those that have been at zero for a pass have no age.
     fn settle(&mut self) {
         let passes = self.bank.passes;
         for (age, statistic) in self.ages.iter_mut().zip(self.bank.statistics) {
@@ -160,6 +160,10 @@ impl Track {
         if began_the_blip || !self.is_same_blip(sent_at, settings) {
             self.settle();
             self.bank.take_back(&settings.path);
+        }
+        if began_the_blip {
+            // What else is lost in its time counts.
+            self.blip_at = None;
         }
     }
 

@@ -11,7 +11,10 @@ use probe_user::{
         State::{self, Degraded, Healthy, Unhealthy, Unknown},
     },
 };
-use sim::world::{Setup, World};
+use sim::{
+    loss::{Loss, Lossy},
+    world::{Setup, World},
+};
 
 const HOUR: Nanos = 3_600 * SECOND;
 
@@ -188,4 +191,18 @@ fn slow_round_trips_do_not_damp_the_recovery_from_loss() {
     die(&mut world, false, false);
     pass(&mut world, 3 * SECOND);
     assert_eq!(states(&world), (Healthy, Healthy));
+}
+
+/// Invariant 8: where losses were before says nothing for a way back by which nothing comes any more.
+#[test]
+fn old_losses_do_not_vouch_for_the_way_back_of_a_peer_that_does_not_probe() {
+    let mut world = four_flows();
+    world.nodes[1].sender_stalled_until = Nanos::MAX;
+    pass(&mut world, 120 * SECOND);
+    world.links[0][1].lossy = Lossy::new(Loss::Independent(0.02));
+    pass(&mut world, 10 * SECOND);
+    assert_eq!(states(&world), (Healthy, Healthy));
+    die(&mut world, true, true);
+    pass(&mut world, 5 * SECOND);
+    assert_ne!(states(&world).1, Healthy, "nothing has come for five seconds");
 }

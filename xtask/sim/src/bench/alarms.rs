@@ -27,11 +27,10 @@ pub(super) fn probes_per_year(settings: &Settings) -> f64 {
 }
 
 /// The bound that the tests of one direction keep together, in a year.
-fn computed_forward(settings: &Settings) -> f64 {
+fn computed_forward(Ours { settings, flows, .. }: &Ours) -> f64 {
     let of = |tests| threshold::false_alarms(tests, BACKGROUND);
     // The tests of a path with one flow are those of the flow.
-    let has_flows = settings.recovery_per_flow < settings.recovery;
-    let flows = if has_flows { of(&settings.flow) } else { 0.0 };
+    let flows = if *flows > 1 { of(&settings.flow) } else { 0.0 };
     probes_per_year(settings) * (of(&settings.path) + flows)
 }
 
@@ -53,7 +52,7 @@ pub(super) fn print(
     let years = probes as f64 / pace;
     let mut contradicted = Vec::new();
     for (index, (contestant, alarms)) in contestants.iter().zip(alarms).enumerate() {
-        let computed = ours.get(index).map(|ours| computed_forward(&ours.settings));
+        let computed = ours.get(index).map(computed_forward);
         println!(
             "  {:10} {alarms:>9} {:>14.1} {:>24.1} {:>14}",
             contestant.name,

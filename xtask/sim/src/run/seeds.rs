@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicU64, Ordering},
 };
 
 use sim::{
@@ -42,15 +42,17 @@ pub(super) fn play(
     count: u64,
     scenario: impl Fn(u64) -> Outcome + Sync,
 ) -> Total {
-    let failed = AtomicBool::new(false);
+    let failed = AtomicU64::new(u64::MAX);
     let total = Mutex::new(Total::default());
     let seeds: Vec<u64> = (first..first + count).collect();
     pool::map(what, &seeds, |seed| {
-        if failed.load(Ordering::Relaxed) {
+        if *seed > failed.load(Ordering::Relaxed) {
             return;
         }
         let outcome = scenario(*seed);
-        failed.fetch_or(outcome.violation.is_some(), Ordering::Relaxed);
+        if outcome.violation.is_some() {
+            failed.fetch_min(*seed, Ordering::Relaxed);
+        }
         total.lock().unwrap_or_else(PoisonError::into_inner).add(*seed, outcome);
     });
     total.into_inner().unwrap_or_else(PoisonError::into_inner)
