@@ -15,8 +15,9 @@ pub struct Evidence {
     pub(super) until_loss: (u32, u32),
 }
 
-/// An outage that has lost so many probes, and so large a part of them, was none by chance, and nor was its end.
-const UNMISTAKABLE: (u32, f64) = (12, 0.4);
+/// An outage that has lost so many probes, and so large a part of them, was none by chance, and nor was its end. Fewer are
+/// enough where almost all were lost.
+const UNMISTAKABLE: [(u32, f64); 2] = [(12, 0.4), (6, 0.8)];
 
 impl Evidence {
     /// Takes in a probe.
@@ -66,7 +67,10 @@ impl Evidence {
     #[must_use]
     pub fn is_unmistakable(&self) -> bool {
         let (probes, losses) = self.until_loss;
-        losses >= UNMISTAKABLE.0 && f64::from(losses) >= UNMISTAKABLE.1 * f64::from(probes)
+        let is_more = |(least, share): &(u32, f64)| {
+            losses >= *least && f64::from(losses) >= share * f64::from(probes)
+        };
+        UNMISTAKABLE.iter().any(is_more)
     }
 
     /// The share that was lost, 0 to 1; 0 of none.
@@ -111,6 +115,22 @@ mod tests {
         evidence.begin(50, 0);
         let [low, high] = evidence.report().loss_interval.unwrap();
         assert!(low == 0.0 && (high - 0.0714).abs() < 5e-4, "{high}");
+    }
+
+    #[test]
+    fn an_outage_is_unmistakable_if_it_lost_many_or_almost_all() {
+        for (probes, losses, expected) in [
+            (5, 5, false),
+            (6, 6, true),
+            (8, 6, false),
+            (11, 11, true),
+            (30, 12, true),
+            (31, 12, false),
+        ] {
+            let mut evidence = Evidence::default();
+            evidence.begin(probes, losses);
+            assert_eq!(evidence.is_unmistakable(), expected, "{losses} of {probes}");
+        }
     }
 
     #[test]
