@@ -59,9 +59,14 @@ impl Reported {
         if state == from {
             return None;
         }
-        if state == State::Healthy && std::mem::take(&mut self.by_flows) && !recovered {
-            // What flows lose is never unmistakable for the path.
-            self.track.damping.recover(now, false);
+        if state == State::Healthy {
+            let by_flows = std::mem::take(&mut self.by_flows) && !recovered;
+            // A peer that was not there yet is no reason to doubt the first recovery.
+            let is_first = self.transitions.healthy == 1;
+            if by_flows || recovered && is_first {
+                // What flows lose is never unmistakable for the path.
+                self.track.damping.recover(now, is_first);
+            }
         }
         Some((from, state))
     }
