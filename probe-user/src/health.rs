@@ -1,7 +1,7 @@
 //! From the outcomes of probes to verdicts.
 //!
 //! Pure: outcomes and the time go in, transitions come out. [`Path::observe`] takes in every outcome,
-//! [`Path::tick`] decides, [`Path::direction`] and [`Path::flow`] tell. No verdict ever keeps a probe from being sent or
+//! [`Path::tick`] decides, [`Path::direction`] and [`Path::flow_direction`] tell. No verdict ever keeps a probe from being sent or
 //! from being counted, and everything that is remembered has an upper limit, so that the way back to healthy is
 //! open and short from every state (`ARCHITECTURE.md`, "Verdicts").
 //!
