@@ -1,9 +1,9 @@
 //! From the outcomes of probes to verdicts.
 //!
 //! Pure: outcomes and the time go in, transitions come out. [`Path::observe`] takes in every outcome,
-//! [`Path::tick`] decides, [`Path::direction`] and [`Path::flow_direction`] tell. No verdict ever keeps a probe from being sent or
-//! from being counted, and everything that is remembered has an upper limit, so that the way back to healthy is
-//! open and short from every state (`ARCHITECTURE.md`, "Verdicts").
+//! [`Path::tick`] decides, [`Path::direction`] and [`Path::flow_direction`] tell. No verdict ever keeps a probe from
+//! being sent or from being counted, and everything that is remembered has an upper limit, so that the way back to
+//! healthy is open and short from every state (`ARCHITECTURE.md`, "Verdicts").
 //!
 //! - [`settings`]: from the goals of the config to the numbers of the engine.
 //! - [`cusum`] and [`threshold`]: the tests for loss, and where their thresholds come from.

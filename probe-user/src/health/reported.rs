@@ -60,14 +60,19 @@ impl Reported {
             return None;
         }
         if state == State::Healthy {
-            let by_flows = std::mem::take(&mut self.by_flows) && !recovered;
-            // A peer that was not there yet is no reason to doubt the first recovery.
-            let is_first = self.transitions.healthy == 1;
-            if by_flows || recovered && is_first {
-                // What flows lose is never unmistakable for the path.
-                self.track.damping.recover(now, is_first);
-            }
+            self.doubt_recovery(recovered, now);
         }
         Some((from, state))
+    }
+    /// It has become healthy: what [`Track::judge`] could not know of how doubtful that is. `recovered` is whether the track
+    /// has come from an alarm of its own.
+    fn doubt_recovery(&mut self, recovered: bool, now: Nanos) {
+        let by_flows = std::mem::take(&mut self.by_flows) && !recovered;
+        // A peer that was not there yet is no reason to doubt the first recovery.
+        let is_first = self.transitions.healthy == 1;
+        if by_flows || recovered && is_first {
+            // What flows lose is never unmistakable for the path.
+            self.track.damping.recover(now, is_first);
+        }
     }
 }

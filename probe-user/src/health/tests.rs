@@ -276,3 +276,44 @@ fn an_outage_that_was_over_before_anybody_looked_is_not_told() {
     world.tick();
     assert_eq!((world.changes.len(), world.states()), (0, (Healthy, Healthy)));
 }
+
+/// Loses some of the probes until the way there is unhealthy, and says how many clean ones make it healthy again.
+fn lose_until_unhealthy(world: &mut World, is_lost: impl Fn(usize) -> bool) -> u32 {
+    for _ in 0..2_000 {
+        let lost = is_lost(world.probes);
+        world.observe(if lost { Outcome::Lost(Lost::Forward) } else { ANSWERED }, 1);
+        if world.states().0 == Unhealthy {
+            return world.verdict(Direction::Forward).needs.unwrap().clean_probes;
+        }
+    }
+    panic!("not within 2,000 probes: {:?}", world.path);
+}
+
+#[test]
+fn a_peer_that_was_not_there_yet_is_no_reason_to_doubt_the_first_recovery() {
+    for (was_there, doublings) in [(false, 1), (true, 5)] {
+        let mut world = if was_there { World::healthy() } else { World::new() };
+        // So little that it may have been chance.
+        let is_lost = |probe: usize| probe.is_multiple_of(5);
+        lose_until_unhealthy(&mut world, is_lost);
+        world.observe(ANSWERED, 64);
+        assert_eq!(world.states(), (Healthy, Healthy));
+        let needed = lose_until_unhealthy(&mut world, is_lost);
+        assert_eq!(needed, 60 << doublings, "was healthy before: {was_there}");
+    }
+}
+
+#[test]
+fn a_path_that_flows_alone_make_bad_is_held_back_when_they_do_it_again() {
+    let mut world = World::healthy();
+    let is_lost = |probe: usize| probe % 4 < 2;
+    lose_until_unhealthy(&mut world, is_lost);
+    assert_eq!(world.verdict(Direction::Forward).cause, Cause::FlowLoss);
+    let states = |world: &World| {
+        [0, 1, 2, 3].map(|flow| world.path.flow_direction(flow, Direction::Forward))
+    };
+    assert_eq!(states(&world), [Unhealthy, Unhealthy, Healthy, Healthy]);
+    world.observe(ANSWERED, 64);
+    assert_eq!((world.states().0, states(&world)), (Healthy, [Healthy; 4]));
+    assert_eq!(lose_until_unhealthy(&mut world, is_lost), 60 << 5);
+}
