@@ -114,16 +114,12 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     tracing::info!("stopping");
     stop.send(()).ok();
     server.await.context("the web server has panicked")?.context("the web server has failed")?;
-    let end = tokio::task::spawn_blocking(move || {
-        judge.end()?;
+    let end = move || {
         // Waits for the disk to take the last tick.
         let recorder = agent.lock().recorder.take();
         drop(recorder);
-        Ok(())
-    });
-    // A judge that hangs must not keep the agent from ending.
-    let ended = tokio::time::timeout(LONGEST_END, end).await;
-    ended.context("the thread that judges hangs; it is left behind")??
+    };
+    judge.end_within(LONGEST_END, end).await
 }
 
 /// What the judge does, again and again.

@@ -97,6 +97,7 @@ impl Flow {
     ///
     /// `silence` is what the whole path's silence means for a probe, if the path is silent. `located` is where the path's
     /// losses were whose place is known.
+    #[inline]
     pub fn judge(
         &mut self,
         memory: &impl Memory,
@@ -108,7 +109,9 @@ impl Flow {
     ) {
         let sent = memory.sent();
         self.skip_overwritten(sent, rules.slots);
-        self.take_back(memory, rules, now, sink);
+        if !self.given_up.is_empty() {
+            self.take_back(memory, rules, now, sink);
+        }
         while self.next != sent {
             let slot = memory.slot(self.next);
             if slot.sequence != self.next {
@@ -165,6 +168,8 @@ impl Flow {
     }
 
     /// Gives up the unanswered probes from `next` on, if that can be done. Returns whether it was.
+    #[cold]
+    #[inline(never)]
     fn give_up_run(
         &mut self,
         memory: &impl Memory,
@@ -277,6 +282,8 @@ impl Flow {
 
     /// Looks after the probes that were given up: takes the loss of those back that were answered
     /// since, and counts those as lost whose time is up for good.
+    #[cold]
+    #[inline(never)]
     fn take_back(
         &mut self,
         memory: &impl Memory,
@@ -287,9 +294,6 @@ impl Flow {
         let answered = memory.answered();
         if answered != self.answered_seen {
             self.answered_seen = answered;
-            if self.given_up.is_empty() {
-                return;
-            }
             let (rtt, totals) = (&mut self.rtt, &mut self.totals);
             self.given_up.retain(|probe| {
                 let slot = memory.slot(probe.sequence);

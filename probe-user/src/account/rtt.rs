@@ -46,6 +46,7 @@ impl Recent {
     pub const CAPACITY: usize = 256;
 
     /// Takes in one round trip, in nanoseconds, in place of the oldest.
+    #[inline]
     pub fn add(&mut self, round_trip: u32) {
         if self.nanos.len() < Self::CAPACITY {
             self.nanos.push(round_trip);
@@ -86,21 +87,22 @@ const NANOS: [u32; BOUNDS.len()] = {
 };
 
 /// Round trips since the start, for Prometheus.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
     /// Round trips in each bucket of [`BOUNDS`], and in one behind the last; not cumulative.
     pub counts: [u64; BOUNDS.len() + 1],
-    /// Their sum in seconds.
-    pub sum: f64,
+    /// Their sum in nanoseconds.
+    pub sum: Nanos,
 }
 
 impl Histogram {
     /// Takes in one round trip, in nanoseconds.
+    #[inline]
     pub fn add(&mut self, round_trip: u32) {
         // All are compared, without a branch: of a steady path and of a wild one alike that is the fastest.
         let bucket = NANOS.iter().filter(|bound| **bound < round_trip).count();
         self.counts[bucket] += 1;
-        self.sum += f64::from(round_trip) * 1e-9;
+        self.sum += Nanos::from(round_trip);
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use tokio::sync::oneshot;
 
 use crate::verdict::{Nanos, SECOND};
@@ -86,11 +86,26 @@ impl Judge {
         (&mut self.ended).await.ok();
     }
 
+    /// Ends the thread, and does something after it.
+    ///
+    /// # Errors
+    /// Where it has panicked. Where all that takes longer than `limit`: a thread that hangs must not keep the agent from
+    /// ending, and is left behind.
+    pub(super) async fn end_within(
+        self,
+        limit: Duration,
+        then: impl FnOnce() + Send + 'static,
+    ) -> Result<()> {
+        let end = tokio::task::spawn_blocking(move || self.end().map(|()| then()));
+        let ended = tokio::time::timeout(limit, end).await;
+        ended.context("the thread that judges hangs; it is left behind")??
+    }
+
     /// Ends the thread.
     ///
     /// # Errors
     /// Where it has panicked.
-    pub(super) fn end(mut self) -> Result<()> {
+    fn end(mut self) -> Result<()> {
         self.join().map_err(|panic| {
             anyhow!(
                 "the thread that judges has panicked, so there are no verdicts any more: {}; start the agent again, and \
@@ -121,13 +136,16 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
+
+    /// Nothing here takes so long, on the busiest host.
+    const LONG: Duration = Duration::from_secs(20);
 
     fn block_on<T>(work: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            tokio::time::timeout(Duration::from_secs(20), work).await.expect("it never ends")
-        })
+        runtime.block_on(async { tokio::time::timeout(LONG, work).await.expect("it never ends") })
     }
 
     #[test]
@@ -144,9 +162,24 @@ mod tests {
     }
 
     #[test]
-    fn a_judge_that_is_told_to_end_does() {
+    fn a_judge_that_is_told_to_end_does_and_then_the_rest_is_done() {
         let judge = Judge::start(|| {}).unwrap();
-        judge.end().unwrap();
+        let (done, is_done) = mpsc::channel();
+        block_on(judge.end_within(LONG, move || done.send(()).unwrap())).unwrap();
+        is_done.try_recv().unwrap();
+    }
+
+    #[test]
+    fn a_judge_that_hangs_is_left_behind() {
+        let (hold, held) = mpsc::channel::<()>();
+        let judge = Judge::start(move || _ = held.recv()).unwrap();
+        block_on(async {
+            let end = judge.end_within(Duration::from_millis(50), || {});
+            let error = end.await.unwrap_err().to_string();
+            assert!(error.contains("left behind"), "{error}");
+            // The runtime of the test waits for all threads, as that of the agent does not.
+            drop(hold);
+        });
     }
 
     #[test]

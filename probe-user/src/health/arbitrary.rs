@@ -52,6 +52,7 @@ impl Path {
             reported.state = State::ALL[random.below(4) as usize];
             reported.cause = Cause::ALL[random.below(Cause::ALL.len() as u64) as usize];
             reported.since = random.bits();
+            reported.sick_flows = number(random) as usize;
             reported.by_flows = random.chance(0.5);
         }
         for flow in self.flows.iter_mut().flatten() {

@@ -99,10 +99,13 @@ impl Bank {
         self.is_half_way(tests, HEAVY)
     }
 
+    #[inline]
     fn is_half_way(&self, tests: &Tests, first: usize) -> bool {
-        let mut pairs = self.statistics.iter().zip(tests.thresholds).skip(first);
-        // No history leads beyond a threshold, but an arbitrary state may.
-        pairs.any(|(have, needed)| 2 * (have.min(&needed) - self.passes) >= needed)
+        let pairs = self.statistics[first..].iter().zip(&tests.thresholds[first..]);
+        // No history leads beyond a threshold, but an arbitrary state may. All are compared, without a branch.
+        pairs.fold(false, |any, (have, needed)| {
+            any | (2 * (have.min(needed) - self.passes) >= *needed)
+        })
     }
 }
 

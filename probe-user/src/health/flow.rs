@@ -3,7 +3,9 @@
 //! A fabric spreads flows over its links, so one sick link takes some flows along and leaves the others alone. Each
 //! flow therefore has tests of its own. What a sick flow loses is its own loss and not the path's.
 
-use super::{Settings, cusum::Bank, defect::Defect, observation::AGE, recovery::Recovery};
+use super::{
+    Settings, cusum::Bank, defect::Defect, observation::AGE, recovery::Recovery, track::Track,
+};
 use crate::verdict::Nanos;
 
 /// After so many losses in a row, while other flows pass, a flow's losses are its own.
@@ -27,15 +29,14 @@ pub struct Flow {
 }
 
 impl Flow {
-    /// A probe passed. `doublings` is how much the direction is held back, and `held` whether the path has not yet passed
-    /// for so long.
+    /// A probe passed, in a direction whose track has been told.
     #[inline]
-    pub fn pass(&mut self, doublings: u8, held: bool, settings: &Settings) {
+    pub fn pass(&mut self, of: &Track, settings: &Settings) {
         (self.losses_in_a_row, self.unheard) = (0, 0);
         self.bank.pass();
-        let enough = settings.recovery_per_flow << doublings;
+        let enough = of.damping.enough(settings.recovery_per_flow, settings);
         self.recovery.pass(enough);
-        if self.sick && !held && self.recovery.missing(enough) == 0 {
+        if self.sick && !of.is_held(settings) && self.recovery.missing(enough) == 0 {
             self.sick = false;
             self.bank = Bank::default();
         }

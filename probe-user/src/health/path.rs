@@ -101,8 +101,7 @@ impl Path {
     fn pass(&mut self, flow: usize, direction: Direction, now: Nanos, settings: &Settings) {
         let track = &mut self.directions[direction as usize].track;
         track.pass(now, settings);
-        let (doublings, held) = (track.damping.doublings(settings), track.is_held(settings));
-        self.flows[flow][direction as usize].pass(doublings, held, settings);
+        self.flows[flow][direction as usize].pass(track, settings);
     }
 
     /// A probe of a flow was lost in a direction. What a flow loses that loses more than others is its own, and not to be
@@ -124,6 +123,7 @@ impl Path {
         let of_flow = &mut self.flows[flow][index];
         let (is_own, is_dead) = (others_pass && of_flow.is_suspect(), of_flow.is_dead());
         let has_become_sick = of_flow.lose(settings);
+        reported.sick_flows += usize::from(has_become_sick);
         let has_alarmed = if is_own {
             of_flow.put_aside(sent_at, settings);
             if is_dead {
@@ -160,6 +160,7 @@ impl Path {
     ) {
         for direction in Direction::ALL {
             let recovered = self.judge(direction as usize, now, settings);
+            self.count_sick(direction as usize);
             let assessed = self.assess(direction as usize, settings);
             let reported = &mut self.directions[direction as usize];
             if let Some((from, to)) = reported.change(assessed, isolated, recovered, now) {
@@ -186,9 +187,18 @@ impl Path {
         recovered
     }
 
+    /// Counts the sick flows of a direction again, if there were any.
+    #[inline]
+    fn count_sick(&mut self, index: usize) {
+        let sick = &mut self.directions[index].sick_flows;
+        if *sick > 0 {
+            *sick = self.flows.iter().filter(|flow| flow[index].sick).count();
+        }
+    }
+
     /// What a direction is, all in all.
     fn assess(&self, index: usize, settings: &Settings) -> (State, Cause) {
-        let Reported { track, state, .. } = &self.directions[index];
+        let Reported { track, state, sick_flows, .. } = &self.directions[index];
         let (State::Healthy, cause) = track.state() else {
             return match track.state() {
                 (State::Unhealthy, cause) if settings.defects.has(Defect::MildAlarm) => {
@@ -198,15 +208,14 @@ impl Path {
             };
         };
         // The tests of a path with one flow are those of the flow.
-        let flows = if self.flows.len() > 1 { &self.flows[..] } else { &[] };
-        let sick = flows.iter().filter(|flow| flow[index].sick).count();
-        let seems_to_fail = *state == State::Healthy && track.bank.is_near_alarm(&settings.path);
+        let sick = if self.flows.len() > 1 { *sick_flows } else { 0 };
+        let seems_to_fail = || *state == State::Healthy && track.bank.is_near_alarm(&settings.path);
         match sick {
+            0 if !self.latency.is_slow() => (State::Healthy, cause),
             // Where the whole path seems to fail, no flow is singled out.
-            _ if seems_to_fail => (State::Healthy, cause),
-            0 if self.latency.is_slow() => (State::Degraded, Cause::Latency),
-            0 => (State::Healthy, cause),
-            _ if 2 * sick >= flows.len() || settings.defects.has(Defect::HarshFlows) => {
+            _ if seems_to_fail() => (State::Healthy, cause),
+            0 => (State::Degraded, Cause::Latency),
+            _ if 2 * sick >= self.flows.len() || settings.defects.has(Defect::HarshFlows) => {
                 (State::Unhealthy, Cause::FlowLoss)
             }
             _ => (State::Degraded, Cause::FlowLoss),

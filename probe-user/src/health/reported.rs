@@ -14,6 +14,9 @@ pub(super) struct Reported {
     pub cause: Cause,
     pub since: Nanos,
     pub transitions: Transitions,
+    /// How many of its flows were sick at the last tick, and how many have become so since: while there are none, a tick
+    /// does not look at the flows.
+    pub sick_flows: usize,
     /// Flows alone have made it bad, and it has not been healthy since.
     pub by_flows: bool,
 }
@@ -27,6 +30,7 @@ impl Reported {
             cause: Cause::Starting,
             since: now,
             transitions: Transitions::default(),
+            sick_flows: 0,
             by_flows: false,
         }
     }
