@@ -186,15 +186,36 @@ impl Agent {
     }
 
     async fn resolve_name(self: Arc<Self>, peer: PeerConfig) {
+        let name = peer.name;
         loop {
-            let before = self.lock().resolved(&peer.name);
+            let of = name.clone();
+            let Ok(before) = self.with_state(move |state| state.resolved(&of)).await else {
+                return;
+            };
             // The semaphore is never closed.
             let permit = self.look_ups.acquire().await;
             let found = resolve::resolve(&peer.address, before).await;
             drop(permit);
-            self.lock().set_address(&peer.name, found.map_err(|error| error.to_string()));
+            let (of, found) = (name.clone(), found.map_err(|error| error.to_string()));
+            let set = self.with_state(move |state| state.set_address(&of, found)).await;
+            if set.is_err() {
+                return;
+            }
             tokio::time::sleep(resolve::AGAIN).await;
         }
+    }
+
+    /// Does something with the state from a task. A judge that hangs holds the lock, and must not hold a thread that
+    /// others' timers and signals need.
+    ///
+    /// # Errors
+    /// Where it panics, or the agent ends.
+    async fn with_state<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut State) -> T + Send + 'static,
+    ) -> Result<T, tokio::task::JoinError> {
+        let agent = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&mut agent.lock())).await
     }
 }
 

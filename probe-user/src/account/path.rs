@@ -13,6 +13,10 @@ use crate::verdict::Nanos;
 /// The share of the peer's usual probes from which on they come as usual.
 const USUAL: f64 = 0.7;
 
+/// After so many probes without an answer, those that were answered before say nothing of the way back. Where 80 % are lost
+/// on the way there, as many in a row are once in a million probes.
+const VAIN_PROBES: u32 = 64;
+
 /// The account of the path to one peer.
 #[derive(Clone, Debug)]
 pub struct Path {
@@ -85,22 +89,29 @@ impl Path {
         let waited = now.saturating_sub(self.waiting_since(memories, now)?);
         let deadline = self.flows.iter().map(|flow| flow.deadline(&self.rules)).max()?;
         let patience = self.flows.iter().map(|flow| flow.patience(&self.rules)).max()?;
-        let rounds = u64::from(SILENT_PROBES).div_ceil(self.flows.len().max(1) as u64);
-        let is_silent = waited >= rounds * self.rules.interval + deadline;
+        let is_silent = waited >= self.time_of(SILENT_PROBES) + deadline;
+        let is_vain = waited >= (3 * self.rules.timeout).max(self.time_of(VAIN_PROBES));
         match self.visits.latest(now) {
             Some(latest) if is_silent => self.told_by(&latest),
             Some(latest) if waited >= patience => self.hinted_by(&latest),
             // Does not probe us, or too seldom to be missed already.
-            None if is_silent => Some(self.guess_in_silence()),
+            None if is_silent => Some(self.guess_in_silence(is_vain)),
             _ => None,
         }
     }
 
-    /// Where the probes of a silence are lost of which nothing tells. That they are lost on the way there would mean that the
-    /// way back lives, and nothing shows that.
-    const fn guess_in_silence(&self) -> Place {
+    /// How long so many probes of the path take, in nanoseconds.
+    fn time_of(&self, probes: u32) -> Nanos {
+        u64::from(probes).div_ceil(self.flows.len().max(1) as u64) * self.rules.interval
+    }
+
+    /// Where the probes of a silence are lost of which nothing tells. That they are lost on the way there means that the way
+    /// back lives; where the waiting is in vain, nothing shows that any more.
+    const fn guess_in_silence(&self, is_vain: bool) -> Place {
         match self.located.guess() {
-            Place { lost: Lost::Forward, guessed } => Place { lost: Lost::Unknown, guessed },
+            Place { lost: Lost::Forward, guessed } if is_vain => {
+                Place { lost: Lost::Unknown, guessed }
+            }
             place => place,
         }
     }

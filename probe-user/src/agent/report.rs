@@ -86,7 +86,7 @@ impl State {
             region: region.name.clone(),
             bounds: &rtt::BOUNDS,
             counts: region.round_trips.counts.to_vec(),
-            sum: region.round_trips.sum as f64 / 1e9,
+            sum: region.round_trips.sum / 1e9,
         };
         Snapshot {
             paths: self.paths(now, unix),

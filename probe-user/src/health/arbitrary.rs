@@ -1,8 +1,13 @@
 //! Arbitrary states, for tests and the simulator: recovery is bounded from all of them.
 
 use super::{
-    Path, cusum::Bank, damping::Damping, latency::Latency, node::Node, recovery::Recovery,
-    track::Unknown,
+    Path,
+    cusum::Bank,
+    damping::Damping,
+    latency::Latency,
+    node::Node,
+    recovery::Recovery,
+    track::{Blip, Unknown},
 };
 use crate::{
     random::Random,
@@ -41,7 +46,7 @@ impl Path {
             track.evidence.until_loss = (number(random), number(random));
             track.lapsed_at = time(random);
             track.hushed_until = random.bits() >> random.below(64);
-            track.blip_at = time(random);
+            track.blip = time(random).map(|at| Blip { at, counts: random.chance(0.5) });
             track.alarmed = random.chance(0.5);
             track.fit = random.chance(0.5);
             track.silences = number(random);

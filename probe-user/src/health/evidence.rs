@@ -16,8 +16,8 @@ pub struct Evidence {
 }
 
 /// An outage that has lost so many probes, and so large a part of them, was none by chance, and nor was its end. Fewer are
-/// enough where almost all were lost.
-const UNMISTAKABLE: [(u32, f64); 2] = [(12, 0.4), (6, 0.8)];
+/// enough where almost all were lost, or all.
+const UNMISTAKABLE: [(u32, f64); 3] = [(12, 0.4), (6, 0.8), (5, 1.0)];
 
 impl Evidence {
     /// Takes in a probe.
@@ -43,6 +43,7 @@ impl Evidence {
         self.latest &= self.latest.wrapping_sub(1);
         if let Some((_, losses)) = &mut self.since_onset {
             *losses = losses.saturating_sub(1);
+            self.until_loss.1 = self.until_loss.1.saturating_sub(1);
         }
     }
 
@@ -120,8 +121,10 @@ mod tests {
     #[test]
     fn an_outage_is_unmistakable_if_it_lost_many_or_almost_all() {
         for (probes, losses, expected) in [
-            (5, 5, false),
-            (6, 6, true),
+            (4, 4, false),
+            (5, 5, true),
+            (6, 5, false),
+            (7, 6, true),
             (8, 6, false),
             (11, 11, true),
             (30, 12, true),
@@ -142,5 +145,9 @@ mod tests {
         assert_eq!(evidence.counts(), (4, 1));
         evidence.take_back();
         assert_eq!(evidence.counts(), (4, 0));
+        evidence.begin(5, 5);
+        assert!(evidence.is_unmistakable());
+        evidence.take_back();
+        assert!(!evidence.is_unmistakable());
     }
 }

@@ -123,7 +123,7 @@ impl Path {
         let of_flow = &mut self.flows[flow][index];
         let (is_own, is_dead) = (others_pass && of_flow.is_suspect(), of_flow.is_dead());
         let has_become_sick = of_flow.lose(settings);
-        reported.sick_flows += usize::from(has_become_sick);
+        reported.sick_flows += usize::from(of_flow.sick);
         let has_alarmed = if is_own {
             of_flow.put_aside(sent_at, settings);
             if is_dead {
@@ -347,7 +347,9 @@ impl Path {
         match reported.state {
             _ if self.flows[flow][direction as usize].sick => State::Unhealthy,
             // What makes the path so is other flows.
-            State::Degraded | State::Unhealthy if reported.track.fit && reported.by_flows => {
+            State::Degraded | State::Unhealthy
+                if reported.track.fit && reported.cause == Cause::FlowLoss =>
+            {
                 State::Healthy
             }
             state => state,

@@ -14,8 +14,8 @@ pub(super) struct Reported {
     pub cause: Cause,
     pub since: Nanos,
     pub transitions: Transitions,
-    /// How many of its flows were sick at the last tick, and how many have become so since: while there are none, a tick
-    /// does not look at the flows.
+    /// How many of its flows were sick at the last tick, and what those have lost since that are: while that is 0, a tick
+    /// need not look at the flows.
     pub sick_flows: usize,
     /// Flows alone have made it bad, and it has not been healthy since.
     pub by_flows: bool,
@@ -68,15 +68,13 @@ impl Reported {
         }
         Some((from, state))
     }
+
     /// It has become healthy: what [`Track::judge`] could not know of how doubtful that is. `recovered` is whether the track
     /// has come from an alarm of its own.
     fn doubt_recovery(&mut self, recovered: bool, now: Nanos) {
-        let by_flows = std::mem::take(&mut self.by_flows) && !recovered;
-        // A peer that was not there yet is no reason to doubt the first recovery.
-        let is_first = self.transitions.healthy == 1;
-        if by_flows || recovered && is_first {
+        if std::mem::take(&mut self.by_flows) && !recovered {
             // What flows lose is never unmistakable for the path.
-            self.track.damping.recover(now, is_first);
+            self.track.damping.recover(now, false);
         }
     }
 }

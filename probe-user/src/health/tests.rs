@@ -289,18 +289,91 @@ fn lose_until_unhealthy(world: &mut World, is_lost: impl Fn(usize) -> bool) -> u
     panic!("not within 2,000 probes: {:?}", world.path);
 }
 
+/// Whether that is seen at the start or later: a peer that is not there yet loses all.
 #[test]
-fn a_peer_that_was_not_there_yet_is_no_reason_to_doubt_the_first_recovery() {
-    for (was_there, doublings) in [(false, 1), (true, 5)] {
-        let mut world = if was_there { World::healthy() } else { World::new() };
-        // So little that it may have been chance.
-        let is_lost = |probe: usize| probe.is_multiple_of(5);
-        lose_until_unhealthy(&mut world, is_lost);
-        world.observe(ANSWERED, 64);
-        assert_eq!(world.states(), (Healthy, Healthy));
-        let needed = lose_until_unhealthy(&mut world, is_lost);
-        assert_eq!(needed, 60 << doublings, "was healthy before: {was_there}");
+fn a_recovery_is_doubted_where_so_little_was_lost_that_it_may_have_been_chance() {
+    for world in [World::new as fn() -> World, World::healthy] {
+        for (one_of, doublings) in [(1, 1), (5, 5)] {
+            let (mut world, is_lost) = (world(), |probe: usize| probe.is_multiple_of(one_of));
+            lose_until_unhealthy(&mut world, is_lost);
+            world.observe(ANSWERED, 64);
+            assert_eq!(world.states(), (Healthy, Healthy));
+            let needed = lose_until_unhealthy(&mut world, is_lost);
+            assert_eq!(needed, 60 << doublings, "one of {one_of} was lost");
+        }
     }
+}
+
+/// Invariant 15, from the start: alarm and recovery are both likely at such rates.
+#[test]
+fn loss_that_was_there_from_the_start_makes_no_path_flap() {
+    let mut random = crate::random::Random::new(4);
+    for permille in [40_u64, 50, 60, 70, 80, 100].repeat(10) {
+        let mut world = World::new();
+        for _ in 0..3_600 * 40 {
+            let lost = random.chance(permille as f64 / 1_000.0);
+            world.observe(if lost { Outcome::Lost(Lost::Forward) } else { ANSWERED }, 1);
+        }
+        let changes = &mut world.changes;
+        changes.retain(|change| change.direction == Direction::Forward);
+        assert!(changes.len() <= 4, "{permille} per mille: {changes:?}");
+    }
+}
+
+#[test]
+fn a_blip_of_late_answers_takes_back_what_it_has_counted_and_no_more() {
+    let (lost, late) = (Outcome::Lost(Lost::Forward), Outcome::TakenBack(Lost::Forward));
+    let mut world = World::healthy();
+    world.settings.blip = 20 * MILLISECOND;
+    for _ in 0..3 {
+        world.observe(lost, 1);
+        world.observe(ANSWERED, 4);
+    }
+    world.now += SECOND;
+    let statistics = |world: &mut World| {
+        world.path.directions[0].track.bank.settle();
+        world.path.directions[0].track.bank.statistics
+    };
+    let before = statistics(&mut world);
+    assert!(before[0] > 100, "{before:?}");
+    for outcome in [lost, late] {
+        for flow in 0..4 {
+            let sent_at = world.now + flow as u64 * MILLISECOND;
+            world.path.observe(flow, sent_at, outcome, world.now, &world.settings);
+        }
+    }
+    // Counted once, and then passed once.
+    assert_eq!(statistics(&mut world), before.map(|statistic| (statistic - 1).max(0)));
+    // What else is lost at that time is lost.
+    let sent_at = world.now + 4 * MILLISECOND;
+    world.path.observe(0, sent_at, lost, world.now, &world.settings);
+    assert!(statistics(&mut world) > before);
+}
+
+#[test]
+fn flows_of_a_path_that_is_slow_are_slow() {
+    let mut world = World::healthy();
+    world.observe(ANSWERED, 1_000);
+    // One of them is sick before.
+    for probe in 0..400 {
+        world.observe(if probe % 4 == 1 { Outcome::Lost(Lost::Forward) } else { ANSWERED }, 1);
+    }
+    world.observe(Outcome::Answered { round_trip: 5 * ROUND_TRIP }, 200);
+    assert_eq!(world.states(), (Degraded, Degraded));
+    for direction in Direction::ALL {
+        assert_eq!(world.verdict(direction).cause, Cause::Latency);
+        assert_eq!(world.path.flow_direction(3, direction), Degraded);
+    }
+}
+
+/// No history leads there.
+#[test]
+fn a_sick_flow_that_was_not_counted_is_seen_when_it_loses() {
+    let mut world = World::healthy();
+    world.path.flows[1][Direction::Forward as usize].sick = true;
+    world.observe(ANSWERED, 1);
+    world.observe_of(1, Outcome::Lost(Lost::Forward));
+    assert_eq!(world.states(), (Degraded, Healthy));
 }
 
 #[test]

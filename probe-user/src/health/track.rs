@@ -31,8 +31,7 @@ pub struct Track {
     pub(super) recovery: Recovery,
     pub(super) damping: Damping,
     pub(super) evidence: Evidence,
-    /// When the first probe of the last blip was sent.
-    pub(super) blip_at: Option<Nanos>,
+    pub(super) blip: Option<Blip>,
     /// The alarm was raised, and recovery has not come.
     pub(super) alarmed: bool,
     /// Recovery has come, and no alarm since.
@@ -46,6 +45,27 @@ pub struct Track {
     pub(super) lapsed_at: Option<Nanos>,
     /// Until then, it takes a recovery to make more than unknown of it.
     pub(super) hushed_until: Nanos,
+}
+
+/// Losses of probes that were sent at about the same time, of which only the first counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blip {
+    /// When that was sent.
+    pub at: Nanos,
+    /// Whether it still counts. If it was none, the next one does.
+    pub counts: bool,
+}
+
+impl Blip {
+    /// Whether the loss of a probe that was sent then is one of them.
+    const fn holds(&self, sent_at: Nanos, settings: &Settings) -> bool {
+        self.at.abs_diff(sent_at) < settings.blip
+    }
+
+    /// Whether it is the first. Times are as coarse as they are recorded.
+    const fn began_with(&self, sent_at: Nanos) -> bool {
+        self.at.abs_diff(sent_at) <= AGE
+    }
 }
 
 /// Why nothing is known.
@@ -92,10 +112,10 @@ impl Track {
         self.evidence.add(true);
         self.silences = 0;
         (self.evidence_at, self.probed_at) = (Some(now), Some(now));
-        if self.is_same_blip(sent_at, settings) {
+        if self.blip.is_some_and(|blip| blip.counts && blip.holds(sent_at, settings)) {
             return false;
         }
-        self.blip_at = Some(sent_at);
+        self.blip = Some(Blip { at: sent_at, counts: true });
         self.settle();
         for age in &mut self.ages {
             *age = age.saturating_add(1);
@@ -125,10 +145,6 @@ impl Track {
         (self.evidence_at, self.probed_at) = (Some(now), Some(now));
     }
 
-    fn is_same_blip(&self, sent_at: Nanos, settings: &Settings) -> bool {
-        self.blip_at.is_some_and(|at| at.abs_diff(sent_at) < settings.blip)
-    }
-
     /// The defect of the incident: nothing reaches a verdict whose evidence has grown old.
     const fn is_pinned(&self, settings: &Settings) -> bool {
         settings.defects.has(Defect::Freshness) && self.alarmed && self.evidence_at.is_none()
@@ -155,15 +171,14 @@ impl Track {
             return;
         }
         self.evidence.take_back();
-        // Times are as coarse as they are recorded.
-        let began_the_blip = self.blip_at.is_some_and(|at| at.abs_diff(sent_at) <= AGE);
-        if began_the_blip || !self.is_same_blip(sent_at, settings) {
+        let did_count = match &mut self.blip {
+            Some(blip) if blip.began_with(sent_at) => std::mem::take(&mut blip.counts),
+            Some(blip) if blip.holds(sent_at, settings) => false,
+            _ => true,
+        };
+        if did_count {
             self.settle();
             self.bank.take_back(&settings.path);
-        }
-        if began_the_blip {
-            // What else is lost in its time counts.
-            self.blip_at = None;
         }
     }
 
