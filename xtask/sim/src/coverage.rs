@@ -9,7 +9,7 @@ pub type Coverage = BTreeMap<&'static str, u64>;
 pub const SEEDS: u64 = 12 * crate::scenario::KINDS;
 
 /// What must happen at least so often among [`SEEDS`] seeds.
-const FLOORS: [(&str, u64); 39] = [
+const FLOORS: [(&str, u64); 41] = [
     ("blackholes in both directions", 5),
     ("blackholes in one direction", 5),
     ("blackholes that had to be seen", 1),
@@ -39,9 +39,11 @@ const FLOORS: [(&str, u64); 39] = [
     ("replies that no slot waits for", 100),
     ("routes of another length", 5),
     ("scenarios of clocks that step", 5),
-    ("scenarios of constant loss", 10),
+    ("scenarios of constant loss", 5),
+    ("scenarios of constant loss from the start", 5),
     ("scenarios of late answers", 5),
     ("scenarios of loss in one direction", 5),
+    ("scenarios of loss towards a peer that does not probe", 2),
     ("scrambled states", 5),
     ("senders that stalled", 5),
     ("states scrambled in the middle of a run", 5),

@@ -246,6 +246,7 @@ impl World {
         if reflector.interface_down_until > self.now {
             return;
         }
+        reflector.heard_at[packet.from] = self.now;
         let arrivals = &mut reflector.paths[packet.from].arrivals;
         arrivals.packets += 1;
         arrivals.last_at = self.now;
@@ -261,6 +262,7 @@ impl World {
         if node.run != packet.run || node.interface_down_until > self.now {
             return;
         }
+        node.heard_at[packet.to] = self.now;
         let elapsed = self.now - packet.sent_at;
         let round_trip = if self.setup.settings.defects.has(Defect::CredulousRoundTrip) {
             (elapsed as i64).wrapping_sub(residence) as u32

@@ -206,3 +206,18 @@ fn old_losses_do_not_vouch_for_the_way_back_of_a_peer_that_does_not_probe() {
     pass(&mut world, 5 * SECOND);
     assert_ne!(states(&world).1, Healthy, "nothing has come for five seconds");
 }
+
+/// Invariant 9, where the peer's own probes cannot vouch for the way back.
+#[test]
+fn loss_there_is_no_loss_on_the_way_back_from_a_peer_that_does_not_probe() {
+    for ratio in [0.5, 0.6, 0.7, 0.8] {
+        let mut world = four_flows();
+        world.nodes[1].sender_stalled_until = Nanos::MAX;
+        pass(&mut world, 120 * SECOND);
+        world.links[0][1].lossy = Lossy::new(Loss::Independent(ratio));
+        world.changes.clear();
+        pass(&mut world, 600 * SECOND);
+        assert_eq!(states(&world), (Unhealthy, Healthy), "{ratio} is lost there");
+        assert_eq!(most_changes(&world, Reverse), 0, "{ratio} is lost there");
+    }
+}

@@ -8,13 +8,19 @@ use probe_user::{
 use super::{Violation, run::Run};
 use crate::loss::{Loss, Lossy};
 
+/// Where less is lost, a peer that does not probe is not silent by chance before its answers have told where it is lost.
+const MODERATE: f64 = 0.5;
+
 /// Counted with invariant 3: what is seen must be there.
 const LATE_IS_NO_LOSS: u8 = 3;
 
 impl Run {
     /// All links lose the same share for hours: invariant 15.
     pub(super) fn constant(&mut self, random: &mut Random) -> Result<(), Violation> {
-        self.settle()?;
+        let from_the_start = random.chance(0.5);
+        if !from_the_start {
+            self.settle()?;
+        }
         let ratio = match random.below(3) {
             0 => random.unit(),
             // Where alarm and recovery are both likely.
@@ -24,7 +30,11 @@ impl Run {
         for link in self.world.links.iter_mut().flatten() {
             link.lossy = Lossy::new(Loss::Independent(ratio));
         }
-        self.world.count("scenarios of constant loss");
+        self.world.count(if from_the_start {
+            "scenarios of constant loss from the start"
+        } else {
+            "scenarios of constant loss"
+        });
         self.changes.clear();
         let hours = match self.world.setup.probing.interval / SECOND {
             0 => 1,
@@ -56,6 +66,10 @@ impl Run {
         self.world.links[0][1].lossy = Lossy::new(Loss::Independent(ratio));
         if random.chance(0.2) {
             self.world.links[0][1].black_until = Nanos::MAX;
+        } else if ratio < MODERATE {
+            // Then node 1's probes do not show node 0 that the way back lives.
+            self.world.nodes[1].sender_stalled_until = Nanos::MAX;
+            self.world.count("scenarios of loss towards a peer that does not probe");
         }
         self.world.count("scenarios of loss in one direction");
         let what = format!("{ratio:.3} is lost from 0 to 1 only");

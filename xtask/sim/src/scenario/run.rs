@@ -127,6 +127,18 @@ impl Run {
                         ),
                     )?;
                 }
+                // By the world's own account, not by what the engine says of itself.
+                let silent = now - judge.heard_at[peer].max(disturbed).min(now);
+                let is_good = matches!(verdict.state, State::Healthy | State::Degraded);
+                if is_good && silent > self.longest_hearsay() {
+                    let state = verdict.state;
+                    self.violated(
+                        6,
+                        format!(
+                            "node {node} says {state} of {peer} {direction}, unheard for {silent} ns"
+                        ),
+                    )?;
+                }
                 let least =
                     u64::from(setup.settings.recovery_per_flow - 1) * setup.probing.interval * 8
                         / 10;
@@ -145,6 +157,17 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// For how long a direction may be called good of whose peer nothing comes any more: until the evidence expires, and as
+    /// long before as a silence can be taken for loss on the way there.
+    fn longest_hearsay(&self) -> Nanos {
+        let Setup { settings, probing, tick, .. } = &self.world.setup;
+        settings.expiry
+            + 4 * probing.timeout
+            + settings.time_of(64)
+            + 2 * probing.interval
+            + 2 * tick
     }
 
     /// Takes all faults away.

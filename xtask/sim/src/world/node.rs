@@ -39,6 +39,8 @@ pub struct Node {
     pub started_at: Nanos,
     /// When it was last put into an arbitrary state.
     pub scrambled_at: Option<Nanos>,
+    /// When the last packet came from each peer, a probe of its own or a reply; the start before the first.
+    pub heard_at: Vec<Nanos>,
 }
 
 /// The path to a peer.
@@ -96,6 +98,7 @@ impl Node {
             run: 0,
             started_at: now,
             scrambled_at: None,
+            heard_at: vec![now; setup.nodes],
         }
     }
 
