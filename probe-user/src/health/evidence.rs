@@ -11,13 +11,22 @@ pub struct Evidence {
     pub(super) known: u8,
     /// Probes since the onset, and how many of them were lost.
     pub(super) since_onset: Option<(u32, u32)>,
-    /// The same up to the last loss.
-    pub(super) until_loss: (u32, u32),
+    /// At one of the losses since then, so much had been lost that it was no chance. That less is lost afterwards, or that
+    /// another flow's probes of the same time are told later, does not change that.
+    pub(super) unmistakable: bool,
 }
 
 /// An outage that has lost so many probes, and so large a part of them, was none by chance, and nor was its end. Fewer are
 /// enough where almost all were lost, or all.
 const UNMISTAKABLE: [(u32, f64); 3] = [(12, 0.4), (6, 0.8), (5, 1.0)];
+
+/// Whether so many losses among so many probes are [`UNMISTAKABLE`].
+fn is_unmistakable(probes: u32, losses: u32) -> bool {
+    let is_more = |(least, share): &(u32, f64)| {
+        losses >= *least && f64::from(losses) >= share * f64::from(probes)
+    };
+    UNMISTAKABLE.iter().any(is_more)
+}
 
 impl Evidence {
     /// Takes in a probe.
@@ -33,7 +42,7 @@ impl Evidence {
             *probes = probes.saturating_add(1);
             *losses = losses.saturating_add(u32::from(lost));
             if lost {
-                self.until_loss = (*probes, *losses);
+                self.unmistakable |= is_unmistakable(*probes, *losses);
             }
         }
     }
@@ -41,21 +50,21 @@ impl Evidence {
     /// The last loss was none.
     pub fn take_back(&mut self) {
         self.latest &= self.latest.wrapping_sub(1);
-        if let Some((_, losses)) = &mut self.since_onset {
+        if let Some((probes, losses)) = &mut self.since_onset {
             *losses = losses.saturating_sub(1);
-            self.until_loss.1 = self.until_loss.1.saturating_sub(1);
+            self.unmistakable = is_unmistakable(*probes, *losses);
         }
     }
 
     /// An alarm: the loss began so many probes ago, and so many of them were lost.
-    pub const fn begin(&mut self, probes: u32, losses: u32) {
+    pub fn begin(&mut self, probes: u32, losses: u32) {
         self.since_onset = Some((probes, losses));
-        self.until_loss = (probes, losses);
+        self.unmistakable = is_unmistakable(probes, losses);
     }
 
     /// A new verdict that is no alarm rests on what comes from now on.
     pub const fn restart(&mut self) {
-        *self = Self { latest: 0, known: 0, since_onset: None, until_loss: (0, 0) };
+        *self = Self { latest: 0, known: 0, since_onset: None, unmistakable: false };
     }
 
     /// The probes, and how many were lost.
@@ -66,12 +75,8 @@ impl Evidence {
 
     /// Whether so much was lost that it was no chance.
     #[must_use]
-    pub fn is_unmistakable(&self) -> bool {
-        let (probes, losses) = self.until_loss;
-        let is_more = |(least, share): &(u32, f64)| {
-            losses >= *least && f64::from(losses) >= share * f64::from(probes)
-        };
-        UNMISTAKABLE.iter().any(is_more)
+    pub const fn is_unmistakable(&self) -> bool {
+        self.unmistakable
     }
 
     /// The share that was lost, 0 to 1; 0 of none.
@@ -146,6 +151,8 @@ mod tests {
         evidence.take_back();
         assert_eq!(evidence.counts(), (4, 0));
         evidence.begin(5, 5);
+        // Other flows' probes of the same time are told later.
+        (0..100).for_each(|_| evidence.add(false));
         assert!(evidence.is_unmistakable());
         evidence.take_back();
         assert!(!evidence.is_unmistakable());
