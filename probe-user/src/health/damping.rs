@@ -26,6 +26,9 @@ impl Damping {
     #[inline]
     #[must_use]
     pub fn doublings(&self, settings: &Settings) -> u8 {
+        if self.doublings == 0 {
+            return 0;
+        }
         if settings.defects.has(Defect::NoDamping) {
             return 0;
         }
