@@ -8,10 +8,14 @@
 //! - [`detectors`]: what others use in place of the engine.
 //! - [`paths`]: paths as the agent keeps and judges them, to measure what one costs.
 
+#[cfg(feature = "simulation")]
 pub mod coverage;
 pub mod detectors;
 pub mod loss;
+#[cfg(feature = "simulation")]
 pub mod mutants;
 pub mod paths;
+#[cfg(feature = "simulation")]
 pub mod scenario;
+#[cfg(feature = "simulation")]
 pub mod world;
