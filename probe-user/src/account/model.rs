@@ -91,18 +91,22 @@ impl Kernel {
 }
 
 impl Memory for Kernel {
+    #[inline]
     fn sent(&self) -> u32 {
         self.sent.get()
     }
 
+    #[inline]
     fn answered(&self) -> u64 {
         self.answered.get()
     }
 
+    #[inline]
     fn answered_at(&self) -> Nanos {
         self.answered_at.get()
     }
 
+    #[inline]
     fn slot(&self, sequence: u32) -> Slot {
         let slots = self.slots.borrow();
         slots[sequence as usize & (slots.len() - 1)]
