@@ -292,13 +292,15 @@ impl Flow {
         sink: &mut impl FnMut(Nanos, Outcome),
     ) {
         let answered = memory.answered();
-        if answered != self.answered_seen {
-            self.answered_seen = answered;
+        let new = answered.wrapping_sub(self.answered_seen);
+        self.answered_seen = answered;
+        // Almost always, the only new answer is that to the next probe.
+        let is_next = new == 1 && is_answer(&memory.slot(self.next), self.next);
+        if new > 0 && !is_next {
             let (rtt, totals) = (&mut self.rtt, &mut self.totals);
             self.given_up.retain(|probe| {
                 let slot = memory.slot(probe.sequence);
-                let late = slot.sequence == probe.sequence
-                    && SlotState::from_u32(slot.state) == SlotState::Answered;
+                let late = is_answer(&slot, probe.sequence);
                 if late {
                     rtt.add(Nanos::from(slot.round_trip));
                     totals.answered += 1;
@@ -325,6 +327,11 @@ impl Flow {
             }
         }
     }
+}
+
+/// Whether a slot holds the answer to the probe with this number.
+fn is_answer(slot: &Slot, sequence: u32) -> bool {
+    slot.sequence == sequence && SlotState::from_u32(slot.state) == SlotState::Answered
 }
 
 fn is_overdue(slot: &Slot, deadline: Nanos, now: Nanos) -> bool {

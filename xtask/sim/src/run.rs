@@ -68,13 +68,13 @@ fn print_hours(total: &Total, seeds: u64) {
         grouped(total.probes)
     );
     for (kind, hours) in &total.hours {
-        println!("  {kind:37} {:>15} path-hours", grouped(*hours as u64));
+        println!("  {kind:53} {:>15} path-hours", grouped(*hours as u64));
     }
 }
 
 fn print_coverage(total: &Total) {
     for (what, times) in &total.coverage {
-        println!("  {what:37} {:>15}", grouped(*times));
+        println!("  {what:53} {:>15}", grouped(*times));
     }
 }
 
@@ -119,9 +119,9 @@ fn hunt(nodes: usize) -> bool {
         let name = mutant.name;
         match found {
             Some((seed, violation)) => {
-                println!("  {name:42} found by seed {seed:3}, invariant {:2}", violation.invariant);
+                println!("  {name:53} found by seed {seed:3}, invariant {:2}", violation.invariant);
             }
-            None => println!("  {name:42} SURVIVES"),
+            None => println!("  {name:53} SURVIVES"),
         }
     }
     found.iter().all(Option::is_some)
