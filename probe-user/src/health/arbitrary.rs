@@ -74,6 +74,7 @@ impl Path {
         self.latency.recovery = recovery(random);
         self.latency.damping = damping(random);
         self.latency.slow_since = time(random);
+        self.latency.seen_at = random.bits() >> random.below(64);
         self.latency.quiet_until = random.bits() >> random.below(64);
     }
 }

@@ -32,6 +32,8 @@ pub struct Latency {
     pub(super) damping: Damping,
     /// Since when they are slow.
     pub(super) slow_since: Option<Nanos>,
+    /// When the last one came.
+    pub(super) seen_at: Nanos,
     /// Until then, none is called slow: what is becomes the usual one at once.
     pub(super) quiet_until: Nanos,
 }
@@ -43,6 +45,7 @@ impl Latency {
         if settings.latency_factor == 0.0 {
             return;
         }
+        self.seen_at = now;
         if self.learnt == 0 {
             self.usual = round_trip;
         }
@@ -88,6 +91,15 @@ impl Latency {
         self.bank.pass();
         self.recovery.pass(self.damping.enough(settings.recovery, settings));
         if self.slow_since.is_some() && self.missing(settings) == 0 {
+            (self.slow_since, self.bank) = (None, Bank::default());
+            self.damping.recover(now, false);
+        }
+    }
+
+    /// Of what is slow nothing is known any more once the last round trip is too old, such as where no probe gets there.
+    pub fn expire(&mut self, now: Nanos, settings: &Settings) {
+        let is_fresh = self.seen_at <= now && now - self.seen_at <= settings.expiry;
+        if self.slow_since.is_some() && !is_fresh && !settings.defects.has(Defect::NoExpiry) {
             (self.slow_since, self.bank) = (None, Bank::default());
             self.damping.recover(now, false);
         }

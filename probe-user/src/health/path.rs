@@ -158,6 +158,7 @@ impl Path {
         settings: &Settings,
         sink: &mut impl FnMut(Transition),
     ) {
+        self.latency.expire(now, settings);
         for direction in Direction::ALL {
             let recovered = self.judge(direction as usize, now, settings);
             self.count_sick(direction as usize);

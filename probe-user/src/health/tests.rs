@@ -222,6 +222,19 @@ fn round_trips_that_are_much_longer_degrade_until_they_are_usual() {
     assert_eq!(world.states(), (Healthy, Healthy));
 }
 
+/// Invariant 6: slow round trips make no direction bad for ever when there are none any more.
+#[test]
+fn round_trips_that_were_slow_before_they_ended_are_forgotten() {
+    let mut world = World::healthy();
+    world.observe(ANSWERED, 1_000);
+    world.observe(Outcome::Answered { round_trip: 5 * ROUND_TRIP }, 20);
+    assert_eq!(world.states(), (Degraded, Degraded));
+    world.observe(Outcome::Lost(Lost::Forward), 40);
+    assert_eq!(world.states(), (Unhealthy, Degraded), "for a second");
+    world.observe(Outcome::Lost(Lost::Forward), 100);
+    assert_eq!(world.states(), (Unhealthy, Healthy));
+}
+
 #[test]
 fn an_outage_that_was_over_before_anybody_looked_is_not_told() {
     let mut world = World::healthy();
