@@ -275,6 +275,22 @@ fn a_recovery_is_doubted_where_so_little_was_lost_that_it_may_have_been_chance()
     }
 }
 
+/// Invariant 15, where nothing can be said of the way there.
+#[test]
+fn a_direction_that_falls_silent_again_and_again_is_held_back() {
+    let mut world = World::healthy();
+    for doublings in [0, 1, 2, 3, 4, 5, 5] {
+        world.observe(Outcome::Lost(Lost::Silent), 12);
+        assert_eq!(world.states(), (Unknown, Unhealthy));
+        for direction in Direction::ALL {
+            let needs = world.verdict(direction).needs.unwrap();
+            assert_eq!(needs.clean_probes, 60 << doublings, "{direction}");
+        }
+        world.observe(ANSWERED, (60 << doublings) + 4);
+        assert_eq!(world.states(), (Healthy, Healthy));
+    }
+}
+
 /// Invariant 15, from the start: alarm and recovery are both likely at such rates.
 #[test]
 fn loss_that_was_there_from_the_start_makes_no_path_flap() {

@@ -205,7 +205,7 @@ impl Track {
         self.hushed_until = self.hushed_until.min(now + HUSH);
         self.damping.forget(now, settings);
         if self.silences >= SILENCES && !self.alarmed {
-            self.lapse(now);
+            self.lapse(now, settings);
             self.forget(Unknown::Silence);
         } else if self.is_expired(now, settings) {
             if settings.defects.has(Defect::Freshness) && self.alarmed {
@@ -213,7 +213,7 @@ impl Track {
                 return false;
             }
             if self.alarmed || self.silences > 0 {
-                self.lapse(now);
+                self.lapse(now, settings);
             }
             match self.unknown_because {
                 _ if self.silences > 0 => self.forget(Unknown::Silence),
@@ -235,6 +235,9 @@ impl Track {
                 let was_alarmed = self.alarmed;
                 if was_alarmed {
                     self.damping.recover(now, self.evidence.is_unmistakable());
+                } else if self.unknown_because == Unknown::Silence {
+                    // As many in a row of which nothing came are no chance.
+                    self.damping.recover(now, true);
                 }
                 (self.fit, self.alarmed) = (true, false);
                 self.hushed_until = 0;
@@ -260,10 +263,13 @@ impl Track {
         }
     }
 
-    /// The peer has fallen silent, or the evidence of an alarm is gone.
-    fn lapse(&mut self, now: Nanos) {
+    /// The peer has fallen silent, or the evidence of an alarm is gone. What was good relapses.
+    fn lapse(&mut self, now: Nanos, settings: &Settings) {
         if !self.is_judged() {
             return;
+        }
+        if self.fit {
+            self.damping.relapse(now, settings);
         }
         let again = self.lapsed_at.is_some_and(|at| now.saturating_sub(at) < HUSH);
         self.hushed_until = if self.alarmed && again { now + HUSH } else { 0 };

@@ -20,6 +20,9 @@ pub(crate) struct Options {
     /// How many scenarios to play
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
+    /// The first of them, to go on behind one that has failed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    first: u64,
     /// How many nodes probe one another
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(2..=32))]
     nodes: u8,
@@ -49,7 +52,7 @@ pub(crate) fn run(options: &Options) -> bool {
             &play("scenario", seed, 1, |seed| scenario::trace(seed, nodes)),
         );
     }
-    let total = play("scenarios", 0, options.seeds, |seed| scenario::play(seed, nodes));
+    let total = play("scenarios", options.first, options.seeds, |seed| scenario::play(seed, nodes));
     print_hours(&total, options.seeds);
     print_coverage(&total);
     if !report(&format!("--nodes {nodes} --seed"), &total) || !is_covered(&total, options.seeds) {
