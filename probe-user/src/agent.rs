@@ -58,7 +58,7 @@ use crate::{
     resolve, web,
 };
 
-/// How many names are looked up at once. A look-up holds a thread until the name server answers.
+/// How many names are looked up at once. A look-up holds a thread until the name server answers and the state is free.
 const LOOK_UPS: usize = 8;
 
 /// How many ticks lie between two looks at the host: its clock, its addresses, its interfaces.
@@ -188,16 +188,16 @@ impl Agent {
     async fn resolve_name(self: Arc<Self>, peer: PeerConfig) {
         let name = peer.name;
         loop {
+            // The semaphore is never closed.
+            let permit = self.look_ups.acquire().await;
             let of = name.clone();
             let Ok(before) = self.with_state(move |state| state.resolved(&of)).await else {
                 return;
             };
-            // The semaphore is never closed.
-            let permit = self.look_ups.acquire().await;
             let found = resolve::resolve(&peer.address, before).await;
-            drop(permit);
             let (of, found) = (name.clone(), found.map_err(|error| error.to_string()));
             let set = self.with_state(move |state| state.set_address(&of, found)).await;
+            drop(permit);
             if set.is_err() {
                 return;
             }

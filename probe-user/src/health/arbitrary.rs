@@ -43,7 +43,8 @@ impl Path {
             track.evidence.known = random.below(129) as u8;
             track.evidence.since_onset =
                 random.chance(0.5).then(|| (number(random), number(random)));
-            track.evidence.unmistakable = random.chance(0.5);
+            track.evidence.unmistakable =
+                random.chance(0.5).then(|| (number(random), number(random)));
             track.lapsed_at = time(random);
             track.hushed_until = random.bits() >> random.below(64);
             track.blip = time(random).map(|at| Blip { at, counts: random.chance(0.5) });

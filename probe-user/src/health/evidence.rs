@@ -11,21 +11,21 @@ pub struct Evidence {
     pub(super) known: u8,
     /// Probes since the onset, and how many of them were lost.
     pub(super) since_onset: Option<(u32, u32)>,
-    /// At one of the losses since then, so much had been lost that it was no chance. That less is lost afterwards, or that
+    /// The same at the first loss by which so much had been lost that it was no chance. That less is lost afterwards, or that
     /// another flow's probes of the same time are told later, does not change that.
-    pub(super) unmistakable: bool,
+    pub(super) unmistakable: Option<(u32, u32)>,
 }
 
 /// An outage that has lost so many probes, and so large a part of them, was none by chance, and nor was its end. Fewer are
 /// enough where almost all were lost, or all.
 const UNMISTAKABLE: [(u32, f64); 3] = [(12, 0.4), (6, 0.8), (5, 1.0)];
 
-/// Whether so many losses among so many probes are [`UNMISTAKABLE`].
-fn is_unmistakable(probes: u32, losses: u32) -> bool {
+/// So many probes and losses, if they are [`UNMISTAKABLE`].
+fn unmistakable((probes, losses): (u32, u32)) -> Option<(u32, u32)> {
     let is_more = |(least, share): &(u32, f64)| {
         losses >= *least && f64::from(losses) >= share * f64::from(probes)
     };
-    UNMISTAKABLE.iter().any(is_more)
+    UNMISTAKABLE.iter().any(is_more).then_some((probes, losses))
 }
 
 impl Evidence {
@@ -42,7 +42,7 @@ impl Evidence {
             *probes = probes.saturating_add(1);
             *losses = losses.saturating_add(u32::from(lost));
             if lost {
-                self.unmistakable |= is_unmistakable(*probes, *losses);
+                self.unmistakable = self.unmistakable.or(unmistakable((*probes, *losses)));
             }
         }
     }
@@ -50,21 +50,22 @@ impl Evidence {
     /// The last loss was none.
     pub fn take_back(&mut self) {
         self.latest &= self.latest.wrapping_sub(1);
-        if let Some((probes, losses)) = &mut self.since_onset {
+        if let Some((_, losses)) = &mut self.since_onset {
             *losses = losses.saturating_sub(1);
-            self.unmistakable = is_unmistakable(*probes, *losses);
         }
+        let one_less = |(probes, losses): (u32, u32)| (probes, losses.saturating_sub(1));
+        self.unmistakable = self.unmistakable.map(one_less).and_then(unmistakable);
     }
 
     /// An alarm: the loss began so many probes ago, and so many of them were lost.
     pub fn begin(&mut self, probes: u32, losses: u32) {
         self.since_onset = Some((probes, losses));
-        self.unmistakable = is_unmistakable(probes, losses);
+        self.unmistakable = unmistakable((probes, losses));
     }
 
     /// A new verdict that is no alarm rests on what comes from now on.
     pub const fn restart(&mut self) {
-        *self = Self { latest: 0, known: 0, since_onset: None, unmistakable: false };
+        *self = Self { latest: 0, known: 0, since_onset: None, unmistakable: None };
     }
 
     /// The probes, and how many were lost.
@@ -76,7 +77,7 @@ impl Evidence {
     /// Whether so much was lost that it was no chance.
     #[must_use]
     pub const fn is_unmistakable(&self) -> bool {
-        self.unmistakable
+        self.unmistakable.is_some()
     }
 
     /// The share that was lost, 0 to 1; 0 of none.
@@ -156,5 +157,9 @@ mod tests {
         assert!(evidence.is_unmistakable());
         evidence.take_back();
         assert!(!evidence.is_unmistakable());
+        evidence.begin(100, 100);
+        (0..1_000).for_each(|_| evidence.add(false));
+        evidence.take_back();
+        assert!(evidence.is_unmistakable(), "99 of 100");
     }
 }

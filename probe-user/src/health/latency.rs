@@ -96,12 +96,13 @@ impl Latency {
         }
     }
 
-    /// Of what is slow nothing is known any more once the last round trip is too old, such as where no probe gets there.
+    /// Of what is slow nothing is known any more once the last round trip is too old, such as where no probe gets there. So
+    /// that a few of them now and then make no verdict follow them, none is called slow for an hour.
     pub fn expire(&mut self, now: Nanos, settings: &Settings) {
         let is_fresh = self.seen_at <= now && now - self.seen_at <= settings.expiry;
         if self.slow_since.is_some() && !is_fresh && !settings.defects.has(Defect::NoExpiry) {
             (self.slow_since, self.bank) = (None, Bank::default());
-            self.damping.recover(now, false);
+            self.quiet_until = now + MEMORY;
         }
     }
 

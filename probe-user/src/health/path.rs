@@ -349,7 +349,7 @@ impl Path {
             _ if self.flows[flow][direction as usize].sick => State::Unhealthy,
             // What makes the path so is other flows.
             State::Degraded | State::Unhealthy
-                if reported.track.fit && reported.cause == Cause::FlowLoss =>
+                if reported.track.fit && reported.by_flows && !self.latency.is_slow() =>
             {
                 State::Healthy
             }

@@ -235,6 +235,21 @@ fn round_trips_that_were_slow_before_they_ended_are_forgotten() {
     assert_eq!(world.states(), (Unhealthy, Healthy));
 }
 
+/// Invariant 15: where almost all is lost on the way there and the rest is slow, round trips come and go.
+#[test]
+fn slow_round_trips_that_come_seldom_make_no_way_back_flap() {
+    let (mut world, mut random) = (World::healthy(), crate::random::Random::new(5));
+    world.observe(ANSWERED, 1_000);
+    world.changes.clear();
+    for _ in 0..3_600 * 40 {
+        let slow = Outcome::Answered { round_trip: 5 * ROUND_TRIP };
+        let lost = random.chance(0.985);
+        world.observe(if lost { Outcome::Lost(Lost::Forward) } else { slow }, 1);
+    }
+    let of_reverse = world.changes.iter().filter(|change| change.direction == Direction::Reverse);
+    assert!((1..=4).contains(&of_reverse.count()), "{:?}", world.changes);
+}
+
 #[test]
 fn an_outage_that_was_over_before_anybody_looked_is_not_told() {
     let mut world = World::healthy();
@@ -281,6 +296,9 @@ fn a_direction_that_falls_silent_again_and_again_is_held_back() {
     let mut world = World::healthy();
     for doublings in [0, 1, 2, 3, 4, 5, 5] {
         world.observe(Outcome::Lost(Lost::Silent), 12);
+        let first = doublings == 0;
+        assert_eq!(world.states(), (if first { Unknown } else { Healthy }, Unhealthy));
+        world.observe(Outcome::Lost(Lost::Silent), 100);
         assert_eq!(world.states(), (Unknown, Unhealthy));
         for direction in Direction::ALL {
             let needs = world.verdict(direction).needs.unwrap();

@@ -11,14 +11,15 @@ use super::{
 };
 use crate::verdict::{Cause, Nanos, SECOND, State};
 
-/// Probes in a row of which nothing can be said, after which nothing can be said of the direction.
+/// Probes in a row of which nothing can be said, after which nothing can be said of the direction; the first time within
+/// an hour.
 const SILENCES: u32 = 5;
 
 /// What went from unhealthy to unknown within so long of the last time, or of falling silent, does not go back for as long,
 /// unless it was healthy in between. Where almost all is lost, evidence comes and goes, and the verdict would with it.
 const HUSH: Nanos = 3_600 * SECOND;
 
-/// An alarm lives on signs of life alone for as long as so many probes take. Where 90 % are lost on the other way, and so say
+/// An alarm lives on signs of life alone, and what falls silent again on nothing, for as long as so many probes take. Where 90 % are lost on the other way, and so say
 /// nothing of this one, as many in a row are once in 40,000 times.
 const HEARSAY: u32 = 100;
 
@@ -204,7 +205,7 @@ impl Track {
     pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
         self.hushed_until = self.hushed_until.min(now + HUSH);
         self.damping.forget(now, settings);
-        if self.silences >= SILENCES && !self.alarmed {
+        if self.silences >= self.longest_silence(now) && !self.alarmed {
             self.lapse(now, settings);
             self.forget(Unknown::Silence);
         } else if self.is_expired(now, settings) {
@@ -274,6 +275,13 @@ impl Track {
         let again = self.lapsed_at.is_some_and(|at| now.saturating_sub(at) < HUSH);
         self.hushed_until = if self.alarmed && again { now + HUSH } else { 0 };
         self.lapsed_at = Some(now);
+    }
+
+    /// How many probes in a row may be silent. Where half of the answers are lost on the way back, the first few are now and
+    /// then; the verdict must not come and go with them.
+    fn longest_silence(&self, now: Nanos) -> u32 {
+        let again = self.lapsed_at.is_some_and(|at| now.saturating_sub(at) < HUSH);
+        if self.fit && again { HEARSAY } else { SILENCES }
     }
 
     const fn is_judged(&self) -> bool {

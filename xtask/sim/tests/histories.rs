@@ -221,3 +221,16 @@ fn loss_there_is_no_loss_on_the_way_back_from_a_peer_that_does_not_probe() {
         assert_eq!(most_changes(&world, Reverse), 0, "{ratio} is lost there");
     }
 }
+
+/// Invariant 15: where much is lost on the way back for good, the peer seems to fall silent now and then.
+#[test]
+fn loss_on_the_way_back_makes_no_way_there_come_and_go() {
+    for ratio in [0.5, 0.6, 0.7, 0.8, 0.9] {
+        let mut world = four_flows();
+        world.links[1][0].lossy = Lossy::new(Loss::Independent(ratio));
+        world.changes.clear();
+        pass(&mut world, HOUR);
+        assert!(most_changes(&world, Forward) <= 4, "{ratio} is lost on the way back");
+        assert!(most_changes(&world, Reverse) <= 4, "{ratio} is lost on the way back");
+    }
+}
