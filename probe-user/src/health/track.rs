@@ -272,7 +272,7 @@ impl Track {
         if self.fit {
             self.damping.relapse(now, settings);
         }
-        let again = self.lapsed_at.is_some_and(|at| now.saturating_sub(at) < HUSH);
+        let again = self.has_lapsed_lately(now);
         self.hushed_until = if self.alarmed && again { now + HUSH } else { 0 };
         self.lapsed_at = Some(now);
     }
@@ -280,8 +280,12 @@ impl Track {
     /// How many probes in a row may be silent. Where half of the answers are lost on the way back, the first few are now and
     /// then; the verdict must not come and go with them.
     fn longest_silence(&self, now: Nanos) -> u32 {
-        let again = self.lapsed_at.is_some_and(|at| now.saturating_sub(at) < HUSH);
-        if self.fit && again { HEARSAY } else { SILENCES }
+        if self.fit && self.has_lapsed_lately(now) { HEARSAY } else { SILENCES }
+    }
+
+    /// A lapse in the future never was.
+    fn has_lapsed_lately(&self, now: Nanos) -> bool {
+        self.lapsed_at.is_some_and(|at| at <= now && now - at < HUSH)
     }
 
     const fn is_judged(&self) -> bool {
