@@ -28,6 +28,7 @@ impl Path {
             since: (random.bits() >> random.below(64), random.below(now)),
             answered_at: random.below(now),
             packets_then: random.bits() >> random.below(64),
+            before: (random.bits() >> random.below(64), random.below(now)),
             sums: Sums { sent: random.bits() as u32, answered: random.bits() as u32 },
             answers: random.bits() as u32 >> random.below(32),
             marks: [mark(random, now), mark(random, now)],

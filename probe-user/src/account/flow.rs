@@ -6,10 +6,14 @@ use probe_ebpf::maps::{Slot, SlotState};
 
 use super::{
     Lost, Memory, Outcome, Rules,
-    located::{Located, Place},
+    located::{Clues, Located, Place},
     rtt::Estimator,
+    visits::Visits,
 };
 use crate::{health::defect::Defect, report::Probes, verdict::Nanos};
+
+/// A flow was alive lately if one of its last so many probes was answered.
+const LATELY: u32 = 8;
 
 /// The account of one flow.
 #[derive(Clone, Debug, Default)]
@@ -95,16 +99,14 @@ impl Flow {
 
     /// Judges all probes of which something can be said by now.
     ///
-    /// `silence` is what the whole path's silence means for a probe, if the path is silent. `located` is where the path's
-    /// losses were whose place is known.
+    /// `clues` are what the rest of the path tells of where its probes are lost.
     #[inline]
     pub fn judge(
         &mut self,
         memory: &impl Memory,
         rules: &Rules,
         now: Nanos,
-        silence: Option<Place>,
-        located: &mut Located,
+        clues: &mut Clues<'_>,
         sink: &mut impl FnMut(Nanos, Outcome),
     ) {
         let sent = memory.sent();
@@ -117,12 +119,19 @@ impl Flow {
             if slot.sequence != self.next {
                 self.skip();
             } else if self.is_answered(&slot, rules) {
-                located.grow_older();
+                clues.located.grow_older();
                 self.answered(&slot, sink);
-            } else if !self.give_up_run(memory, rules, now, sent, (silence, &mut *located), sink) {
+            } else if !self.give_up_run(memory, rules, now, sent, clues, sink) {
                 break;
             }
         }
+    }
+
+    /// Judges the probes of a flow that is the whole path, to a peer that does not probe.
+    pub fn judge_alone(&mut self, memory: &impl Memory, rules: &Rules, now: Nanos) {
+        let (located, visits) = (&mut Located::default(), &Visits::default());
+        let clues = &mut Clues { silence: None, located, visits };
+        self.judge(memory, rules, now, clues, &mut |_, _| {});
     }
 
     /// Leaves out what the kernel has overwritten because this account came too late.
@@ -176,7 +185,7 @@ impl Flow {
         rules: &Rules,
         now: Nanos,
         sent: u32,
-        (silence, located): (Option<Place>, &mut Located),
+        clues: &mut Clues<'_>,
         sink: &mut impl FnMut(Nanos, Outcome),
     ) -> bool {
         let run = self.overdue_run(memory, rules, now, sent);
@@ -192,25 +201,41 @@ impl Flow {
                     None => Lost::Unknown,
                 };
                 let place = self.place_of_next(memory, rules).unwrap_or(Place::known(told));
-                self.give_up(memory, place, located, sink);
+                self.give_up(memory, place, clues, sink);
             }
             return true;
         }
-        if let Some(place) = silence {
+        if let Some(place) = clues.silence {
             self.silence = Some(Silence { place, seen_at: now });
             for _ in 0..run.length {
-                self.give_up(memory, place, located, sink);
+                self.give_up(memory, place, clues, sink);
             }
             return true;
         }
         // Other flows of the path pass, this one does not, and no answer tells where it ends.
         let oldest = memory.slot(self.next);
         if now.saturating_sub(oldest.sent_at) >= self.patience(rules) {
-            let place = self.place_of_next(memory, rules).unwrap_or(located.guess());
-            self.give_up(memory, place, located, sink);
+            let place = self.place_of_next(memory, rules);
+            let place = place.unwrap_or_else(|| self.guess(clues, oldest.sent_at, now));
+            self.give_up(memory, place, clues, sink);
             return true;
         }
         false
+    }
+
+    /// Where a probe was lost that was sent then, and of which nothing is known: where the others were, or else on the way
+    /// there, if the peer's own probes come. They do not tell of a flow that has been dead for long, since what is usual was
+    /// learned without it.
+    fn guess(&self, clues: &Clues<'_>, sent_at: Nanos, now: Nanos) -> Place {
+        let place = clues.located.guess();
+        let is_new = |anchor: Anchor| self.next.wrapping_sub(anchor.sequence) <= LATELY;
+        if place.lost == Lost::Unknown
+            && self.anchor.is_some_and(is_new)
+            && clues.visits.come_since(sent_at, now)
+        {
+            return Place { lost: Lost::Forward, guessed: true };
+        }
+        place
     }
 
     /// Where the next probe was lost, if it belongs to a silence. The last probes of one are like the others: what the
@@ -268,11 +293,11 @@ impl Flow {
         &mut self,
         memory: &impl Memory,
         place: Place,
-        located: &mut Located,
+        clues: &mut Clues<'_>,
         sink: &mut impl FnMut(Nanos, Outcome),
     ) {
         let (sequence, lost) = (self.next, place.lost);
-        located.lost(place);
+        clues.located.lost(place);
         let sent_at = memory.slot(sequence).sent_at;
         self.given_up.push_back(GivenUp { sequence, sent_at, lost });
         self.next = sequence.wrapping_add(1);

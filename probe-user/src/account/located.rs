@@ -1,6 +1,6 @@
 //! Where losses are, for those of which nothing tells it.
 
-use super::Lost;
+use super::{Lost, visits::Visits};
 
 /// Where a probe was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,16 @@ impl Located {
         };
         Place { lost, guessed: true }
     }
+}
+
+/// All that tells where a flow's probes were lost besides its own answers.
+#[derive(Debug)]
+pub struct Clues<'a> {
+    /// What the whole path's silence means, if it is silent.
+    pub(super) silence: Option<Place>,
+    /// Where the path's losses were whose place is known.
+    pub(super) located: &'a mut Located,
+    pub(super) visits: &'a Visits,
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use probe_ebpf::maps::Arrivals;
 use super::{
     Lost, Memory, Outcome, Rules, SILENT_PROBES,
     flow::Flow,
-    located::{Located, Place},
+    located::{Clues, Located, Place},
     visits::{CONVINCING, Latest, Sums, Visits},
 };
 use crate::verdict::Nanos;
@@ -74,9 +74,10 @@ impl Path {
         };
         self.visits.note(arrivals, answered_at, now, sums);
         let silence = self.silence(memories, now);
+        let clues = &mut Clues { silence, located: &mut self.located, visits: &self.visits };
         for (index, (flow, memory)) in self.flows.iter_mut().zip(memories).enumerate() {
             let sink = &mut |sent_at, outcome| sink(index, sent_at, outcome);
-            flow.judge(memory, &self.rules, now, silence, &mut self.located, sink);
+            flow.judge(memory, &self.rules, now, clues, sink);
         }
     }
 

@@ -17,6 +17,8 @@ pub(super) struct Visits {
     pub(super) gap: Option<Nanos>,
     /// Where the measuring of the pace began: how many visits there had been, and when.
     pub(super) since: (u64, Nanos),
+    /// Where it began the time before.
+    pub(super) before: (u64, Nanos),
     /// Our own probes then.
     pub(super) sums: Sums,
     /// When the last answer to one of our probes came, and how many visits there had been.
@@ -46,6 +48,8 @@ pub(super) struct Mark {
 impl Visits {
     /// Fewer visits than this say nothing.
     const ENOUGH: u64 = 4;
+    /// As many are to be expected in a time by which to tell whether they come.
+    const PLENTY: u64 = 8;
     /// A peer has stopped if so many answers in a row have come without a visit: the way back is as it was.
     const STOPPED: u32 = 16;
     /// The pace is measured over so many.
@@ -88,7 +92,7 @@ impl Visits {
                 Some(usual) => usual - (usual - gap) / 4,
                 None => gap,
             });
-            self.since = (self.packets, self.last_at);
+            (self.before, self.since) = (self.since, (self.packets, self.last_at));
         }
         if answered_at != self.answered_at {
             self.answers = self.answers.saturating_add(1);
@@ -99,6 +103,18 @@ impl Visits {
         if self.gap.is_some_and(|gap| now.saturating_sub(newer.at) / gap.max(1) >= CONVINCING) {
             self.marks = [newer, Mark { packets: self.packets, at: now }];
         }
+    }
+
+    /// Whether visits have come as usual since then, so that few of them can have been lost: whatever became of our own
+    /// probes, the way back passes. That too few were to be expected tells nothing.
+    pub(super) fn come_since(&self, then: Nanos, now: Nanos) -> bool {
+        let Some(gap) = self.gap.map(|gap| gap.max(1)) else { return false };
+        let expected_since = |at: Nanos| now.saturating_sub(at) / gap;
+        let is_short = expected_since(self.since.1) < Self::PLENTY && self.before.0 > 0;
+        let (packets, at) = if is_short { self.before } else { self.since };
+        let (expected, seen) = (expected_since(at), self.packets.saturating_sub(packets));
+        let in_question = expected_since(then).min(expected);
+        in_question >= Self::ENOUGH && seen + in_question.div_ceil(8) >= expected
     }
 
     /// The latest visits, all of them since the last answer; `None` where too few were to be expected to tell, or where they
@@ -121,4 +137,42 @@ pub(super) struct Latest {
     pub(super) seen: u64,
     /// As many as there would have been at the usual pace.
     pub(super) expected: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::MILLISECOND;
+
+    const GAP: Nanos = 25 * MILLISECOND;
+
+    /// A peer that probes for two seconds and then loses all but one in so many for a second.
+    fn visits(kept: u64) -> (Visits, Nanos) {
+        let mut visits = Visits::default();
+        let mut arrivals = Arrivals::default();
+        for step in 1..=120 {
+            let now = step * GAP;
+            if step <= 80 || step % kept == 0 {
+                (arrivals.packets, arrivals.last_at) = (arrivals.packets + 1, now);
+            }
+            visits.note(arrivals, 0, now, Sums::default);
+        }
+        (visits, 120 * GAP)
+    }
+
+    #[test]
+    fn visits_come_as_usual_or_do_not() {
+        for (kept, expected) in [(1, true), (3, false), (1_000, false)] {
+            let (visits, now) = visits(kept);
+            assert_eq!(visits.come_since(now - SECOND, now), expected, "one of {kept} comes");
+        }
+    }
+
+    #[test]
+    fn too_few_visits_tell_nothing() {
+        let (visits, now) = visits(1);
+        assert!(visits.come_since(now - 4 * GAP, now));
+        assert!(!visits.come_since(now - 3 * GAP, now));
+        assert!(!Visits::default().come_since(0, now));
+    }
 }

@@ -139,6 +139,18 @@ impl Path {
         if (has_alarmed || has_become_sick) && was_good {
             reported.track.damping.relapse(now, settings);
         }
+        if has_alarmed {
+            self.shorten_rows(index, now.saturating_sub(sent_at), settings);
+        }
+    }
+
+    /// The probe whose loss has raised the alarm was sent so long ago: what passed before it does not end the alarm.
+    fn shorten_rows(&mut self, index: usize, age: Nanos, settings: &Settings) {
+        // One may be just before it, and the jitter may let one more into the time.
+        let since = age / settings.time_of(self.flows.len() as u32).max(1) + 2;
+        for flow in &mut self.flows {
+            flow[index].recovery.shorten(u32::try_from(since).unwrap_or(u32::MAX));
+        }
     }
 
     /// Whether any flow but this one passes. One flow alone is the path.

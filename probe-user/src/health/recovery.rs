@@ -43,6 +43,12 @@ impl Recovery {
         (self.clean, self.taken.0) = (0, 0);
     }
 
+    /// Of the row, no more than so many count.
+    pub fn shorten(&mut self, row: u32) {
+        self.row = self.row.min(row);
+        self.taken.1 = self.taken.1.min(row);
+    }
+
     /// How many are missing to so many.
     #[must_use]
     pub const fn missing(&self, enough: u32) -> u32 {

@@ -19,8 +19,8 @@ const SILENCES: u32 = 5;
 /// unless it was healthy in between. Where almost all is lost, evidence comes and goes, and the verdict would with it.
 const HUSH: Nanos = 3_600 * SECOND;
 
-/// An alarm lives on signs of life alone, and what falls silent again on nothing, for as long as so many probes take. Where 90 % are lost on the other way, and so say
-/// nothing of this one, as many in a row are once in 40,000 times.
+/// An alarm lives on signs of life alone, and what falls silent again on nothing, for as long as so many probes take. Where
+/// 90 % are lost on the other way, and so say nothing of this one, as many in a row are once in 40,000 times.
 const HEARSAY: u32 = 100;
 
 /// What the probes of one direction say.
@@ -246,6 +246,9 @@ impl Track {
                 self.evidence.restart();
                 return was_alarmed;
             }
+        } else if self.evidence.since_onset.is_some() {
+            // Without an alarm there is no onset.
+            self.evidence.restart();
         }
         false
     }

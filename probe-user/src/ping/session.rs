@@ -13,7 +13,7 @@ use super::{
     summary::{self, Summary},
 };
 use crate::{
-    account::{self, Memory as _, Rules, flow::Flow, located::Located},
+    account::{self, Memory as _, Rules, flow::Flow},
     datapath::{Datapath, Options, SessionKeys, clock},
     health::defect::Defects,
     keys::KeyRing,
@@ -176,7 +176,7 @@ impl Session {
         self.datapath.catch_up();
         let memory = self.datapath.session(SSID);
         // That the path is silent changes nothing here: no verdict waits for its probes. Nor is any loss guessed at.
-        self.flow.judge(&memory, &self.rules, now, None, &mut Located::default(), &mut |_, _| {});
+        self.flow.judge_alone(&memory, &self.rules, now);
         self.answers.collect(&memory, self.rules.slots);
         let is_complete = self.count.is_some_and(|count| attempts >= count);
         if (is_complete || self.is_stopped) && self.ended_at.is_none() {

@@ -120,10 +120,9 @@ fn judge_by(
     silence: Option<Lost>,
 ) -> Vec<Outcome> {
     let mut outcomes = Vec::new();
-    let silence = silence.map(Place::known);
-    flow.judge(kernel, rules, now, silence, &mut Located::default(), &mut |_, outcome| {
-        outcomes.push(outcome);
-    });
+    let (located, visits) = (&mut Located::default(), &Visits::default());
+    let clues = &mut Clues { silence: silence.map(Place::known), located, visits };
+    flow.judge(kernel, rules, now, clues, &mut |_, outcome| outcomes.push(outcome));
     outcomes
 }
 

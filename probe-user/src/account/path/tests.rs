@@ -93,6 +93,24 @@ fn after_losses_on_the_way_back_it_takes_more_of_the_peers_probes() {
     assert!(lost.iter().all(|lost| *lost == Lost::Forward), "{lost:?}");
 }
 
+/// Invariant 9, while a path does not count as silent: one of its flows passes, and the others have no answer that tells.
+#[test]
+fn flows_that_die_are_dead_there_if_the_peers_own_probes_come() {
+    for (peer_heard, expected) in [(true, Lost::Forward), (false, Lost::Unknown)] {
+        let mut world = World::new();
+        world.run(3 * SECOND, Fate::Answered, peer_heard);
+        let mut lost = Vec::new();
+        // No longer than they were alive lately.
+        for _ in 0..15 {
+            // The first flow is probed in the first quarter of an interval.
+            world.run(STEP, Fate::Answered, peer_heard);
+            lost.extend(losses(&world.run(RULES.interval - STEP, Fate::LostForward, peer_heard)));
+        }
+        assert!(lost.len() >= 12, "{} probes given up", lost.len());
+        assert!(lost.iter().all(|lost| *lost == expected), "{lost:?}");
+    }
+}
+
 #[test]
 fn a_peer_that_never_probed_us_leaves_the_direction_open() {
     let mut world = World::new();

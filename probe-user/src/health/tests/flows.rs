@@ -45,6 +45,30 @@ fn when_other_flows_come_back_the_dead_one_does_not_hold_them() {
     assert_eq!(world.states(), (Degraded, Degraded));
 }
 
+/// What passed before an alarm says nothing of how it goes on.
+#[test]
+fn a_flow_that_passed_for_long_before_an_alarm_does_not_end_it() {
+    let mut world = World::healthy();
+    world.observe(ANSWERED, 2_000);
+    let mut passes_since_alarm = None;
+    for probe in 0..4_000 {
+        // Three of four flows are dead.
+        let is_lost = probe % 4 < 3;
+        world.observe(if is_lost { Outcome::Lost(Lost::Forward) } else { ANSWERED }, 1);
+        let alarmed = world.path.directions[Direction::Forward as usize].track.alarmed;
+        match &mut passes_since_alarm {
+            None if alarmed => passes_since_alarm = Some(0),
+            Some(_) if !alarmed => break,
+            Some(passes) => *passes += u32::from(!is_lost),
+            None => {}
+        }
+    }
+    // That one flow alone is fine takes what it takes to tell it from luck. Two just before the alarm may count.
+    let enough = 4 * world.settings.recovery;
+    let passes = passes_since_alarm.expect("three dead flows of four are a dead path");
+    assert!((enough - 3..=enough).contains(&passes), "{passes} passes");
+}
+
 #[test]
 fn a_path_that_flows_alone_make_bad_is_held_back_when_they_do_it_again() {
     let mut world = World::healthy();
