@@ -2,7 +2,7 @@
 
 use probe_ebpf::maps::Arrivals;
 
-use crate::verdict::{Nanos, SECOND};
+use crate::verdict::Nanos;
 
 /// So many expected probes of the peer outweigh what is known of the way back. Where it passes 40 %, that 70 % of so many
 /// come while all answers are lost happens less than once in 10^7 silences.
@@ -52,6 +52,8 @@ impl Visits {
     const PLENTY: u64 = 8;
     /// A peer has stopped if so many answers in a row have come without a visit: the way back is as it was.
     const STOPPED: u32 = 16;
+    /// And if so many visits were to be expected in that time.
+    const MISSED: u64 = 64;
     /// The pace is measured over so many.
     const WINDOW: u64 = 32;
 
@@ -87,7 +89,10 @@ impl Visits {
             let answered = sums.answered.wrapping_sub(self.sums.answered);
             let steps = if u64::from(answered) * 10 >= u64::from(sent) * 9 { 8 } else { 256 };
             self.sums = sums;
+            // The first few say little: they may have come in a burst.
+            let is_first = self.since.0.saturating_sub(self.before.0) < Self::WINDOW;
             self.gap = Some(match self.gap {
+                Some(_) if is_first => gap,
                 Some(usual) if gap > usual => usual + (gap - usual).min(usual) / steps + 1,
                 Some(usual) => usual - (usual - gap) / 4,
                 None => gap,
@@ -123,10 +128,9 @@ impl Visits {
         let (gap, since) = (self.gap?.max(1), self.marks[0]);
         let expected = now.saturating_sub(since.at) / gap;
         let seen = self.packets.saturating_sub(since.packets);
-        let long = gap.saturating_mul(64).max(30 * SECOND);
         let had_stopped = self.answers >= Self::STOPPED
             && self.packets == self.packets_then
-            && self.last_at.saturating_add(long) < self.answered_at;
+            && self.answered_at.saturating_sub(self.last_at) / gap > Self::MISSED;
         (expected >= Self::ENOUGH && !had_stopped).then_some(Latest { seen, expected })
     }
 }
@@ -142,7 +146,7 @@ pub(super) struct Latest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::MILLISECOND;
+    use crate::verdict::{MILLISECOND, SECOND};
 
     const GAP: Nanos = 25 * MILLISECOND;
 
@@ -166,6 +170,17 @@ mod tests {
             let (visits, now) = visits(kept);
             assert_eq!(visits.come_since(now - SECOND, now), expected, "one of {kept} comes");
         }
+    }
+
+    #[test]
+    fn a_burst_at_the_start_is_not_the_usual_pace() {
+        let mut visits = Visits::default();
+        for packets in 1..=40 {
+            let last_at = if packets <= 6 { packets } else { packets * GAP };
+            visits.note(Arrivals { packets, last_at }, 0, last_at, Sums::default);
+        }
+        let gap = visits.gap.unwrap();
+        assert!(gap > GAP * 9 / 10, "{gap}");
     }
 
     #[test]
