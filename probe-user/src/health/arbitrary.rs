@@ -61,12 +61,14 @@ impl Path {
             reported.sick_flows = number(random) as usize;
             reported.by_flows = random.chance(0.5);
         }
-        for flow in self.flows.iter_mut().flatten() {
-            flow.bank = bank(random);
+        let losses = self.losses.iter_mut().flatten();
+        for (flow, losses) in self.flows.iter_mut().flatten().zip(losses) {
+            losses.bank = bank(random);
+            flow.passes = std::mem::take(&mut losses.bank.passes) as u32;
             flow.recovery = recovery(random);
-            flow.losses_in_a_row = number(random);
-            flow.unheard = number(random);
-            flow.aside = time(random).zip(time(random));
+            flow.losses_in_a_row = number(random).min(255) as u8;
+            flow.unheard = number(random).min(255) as u8;
+            losses.aside = time(random).zip(time(random));
             flow.sick = random.chance(0.5);
         }
         self.latency.usual = number(random);

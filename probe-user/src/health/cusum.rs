@@ -52,6 +52,13 @@ impl Bank {
         self.passes += 1;
     }
 
+    /// So many probes passed.
+    pub fn pass_all(&mut self, probes: u32) {
+        self.settle();
+        self.passes = i32::try_from(probes).unwrap_or(i32::MAX);
+        self.settle();
+    }
+
     /// Takes the passes off.
     pub(super) fn settle(&mut self) {
         for statistic in &mut self.statistics {

@@ -3,7 +3,7 @@
 use super::{
     Settings, Transition, Verdict,
     defect::Defect,
-    flow::Flow,
+    flow::{Flow, Losses},
     latency::Latency,
     observation::AGE,
     reported::Reported,
@@ -20,6 +20,7 @@ use crate::{
 pub struct Path {
     pub(super) directions: [Reported; 2],
     pub(super) flows: Box<[[Flow; 2]]>,
+    pub(super) losses: Box<[[Losses; 2]]>,
     pub(super) latency: Latency,
 }
 
@@ -31,6 +32,7 @@ impl Path {
         Self {
             directions: [reported.clone(), reported],
             flows: vec![[Flow::default(); 2]; flows].into_boxed_slice(),
+            losses: vec![[Losses::default(); 2]; flows].into_boxed_slice(),
             latency: Latency::default(),
         }
     }
@@ -88,9 +90,10 @@ impl Path {
                 }
                 Says::NotLost => {
                     let track = &mut self.directions[index].track;
-                    let of_flow = &mut self.flows[flow][index];
-                    track.take_back(sent_at, of_flow.is_aside(sent_at), settings);
-                    of_flow.take_back(track.damping.doublings(settings), settings);
+                    let losses = &mut self.losses[flow][index];
+                    track.take_back(sent_at, losses.is_aside(sent_at), settings);
+                    let doublings = track.damping.doublings(settings);
+                    self.flows[flow][index].take_back(losses, doublings, settings);
                 }
             }
         }
@@ -120,12 +123,12 @@ impl Path {
         }
         let others_pass = self.others_pass(flow, index, settings);
         let reported = &mut self.directions[index];
-        let of_flow = &mut self.flows[flow][index];
+        let (of_flow, losses) = (&mut self.flows[flow][index], &mut self.losses[flow][index]);
         let (is_own, is_dead) = (others_pass && of_flow.is_suspect(), of_flow.is_dead());
-        let has_become_sick = of_flow.lose(settings);
+        let has_become_sick = of_flow.lose(losses, settings);
         reported.sick_flows += usize::from(of_flow.sick);
         let has_alarmed = if is_own {
-            of_flow.put_aside(sent_at, settings);
+            losses.put_aside(sent_at, settings);
             if is_dead {
                 reported.track.alive(now);
             } else {
@@ -264,8 +267,8 @@ impl Path {
     fn forget_flows(&mut self, index: usize) {
         let track = &self.directions[index].track;
         if track.recovery.clean == 0 && track.evidence.counts().0 == 0 {
-            for flow in &mut self.flows {
-                flow[index] = Flow::default();
+            for (flow, losses) in self.flows.iter_mut().zip(&mut self.losses) {
+                (flow[index], losses[index]) = Default::default();
             }
         }
     }
