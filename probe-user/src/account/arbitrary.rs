@@ -48,17 +48,18 @@ impl Flow {
             place: Place { lost: lost(random), guessed: random.chance(0.5) },
             seen_at: random.below(now),
         });
-        self.given_up = (0..random.below(20))
+        self.missed.given_up = (0..random.below(20))
             .map(|_| GivenUp {
                 sequence: random.bits() as u32,
                 sent_at: random.below(now),
                 lost: lost(random),
             })
             .collect();
-        self.answered_seen = random.bits();
+        self.has_given_up = !self.missed.given_up.is_empty();
+        self.missed.answered_seen = random.bits();
         self.rtt = Estimator {
-            smoothed: random.chance(0.8).then(|| random.bits() >> (20 + random.below(44))),
-            variation: random.bits() >> (20 + random.below(44)),
+            smoothed: random.chance(0.8).then(|| random.bits() as u32 >> random.below(32)),
+            variation: random.bits() as u32 >> random.below(32),
         };
     }
 }

@@ -15,8 +15,9 @@ use crate::{health::defect::Defect, report::Probes, verdict::Nanos};
 /// A flow was alive lately if one of its last so many probes was answered.
 const LATELY: u32 = 8;
 
-/// The account of one flow.
+/// The account of one flow: what every answer touches, in a single line of the cache. Many paths do not fit into it.
 #[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 pub struct Flow {
     /// The first probe that was not judged yet.
     pub(super) next: u32,
@@ -24,11 +25,22 @@ pub struct Flow {
     pub(super) anchor: Option<Anchor>,
     /// What silence has meant for the probes since the anchor, if it has come to that.
     pub(super) silence: Option<Silence>,
-    /// Probes that were given up and may still be answered, oldest first.
+    pub(super) rtt: Estimator,
+    /// How many were answered before they were given up.
+    answered: u64,
+    /// Whether any of the probes that were given up may still be answered.
+    pub(super) has_given_up: bool,
+    pub(super) missed: Box<Missed>,
+}
+
+/// The probes of a flow that were not answered in time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Missed {
+    /// Those that were given up and may still be answered, oldest first.
     pub(super) given_up: VecDeque<GivenUp>,
     /// `Memory::answered` when `given_up` was last gone through.
     pub(super) answered_seen: u64,
-    pub(super) rtt: Estimator,
+    /// What became of all of them. `answered` are the late ones.
     totals: Probes,
 }
 
@@ -66,8 +78,13 @@ struct Run {
 impl Flow {
     /// What became of the flow's probes so far. `not_sent` is not known here.
     #[must_use]
-    pub const fn totals(&self) -> Probes {
-        self.totals
+    pub fn totals(&self) -> Probes {
+        let Probes { sent, answered, .. } = self.missed.totals;
+        Probes {
+            sent: sent + self.answered,
+            answered: answered + self.answered,
+            ..self.missed.totals
+        }
     }
 
     /// How long an answer may take now.
@@ -111,7 +128,7 @@ impl Flow {
     ) {
         let sent = memory.sent();
         self.skip_overwritten(sent, rules.slots);
-        if !self.given_up.is_empty() {
+        if self.has_given_up {
             self.take_back(memory, rules, now, sink);
         }
         while self.next != sent {
@@ -140,7 +157,7 @@ impl Flow {
         if behind > slots {
             let missed = behind - slots;
             self.next = self.next.wrapping_add(missed);
-            self.totals.sent += u64::from(missed);
+            self.missed.totals.sent += u64::from(missed);
             self.anchor = None;
         }
     }
@@ -161,18 +178,17 @@ impl Flow {
 
     fn skip(&mut self) {
         self.next = self.next.wrapping_add(1);
-        self.totals.sent += 1;
+        self.missed.totals.sent += 1;
         self.anchor = None;
     }
 
     fn answered(&mut self, slot: &Slot, sink: &mut impl FnMut(Nanos, Outcome)) {
         self.next = self.next.wrapping_add(1);
-        self.totals.sent += 1;
-        self.totals.answered += 1;
+        self.answered += 1;
         self.anchor =
             Some(Anchor { sequence: slot.sequence, reflector_sequence: slot.reflector_sequence });
         self.silence = None;
-        self.rtt.add(Nanos::from(slot.round_trip));
+        self.rtt.add(slot.round_trip);
         sink(slot.sent_at, Outcome::Answered { round_trip: slot.round_trip });
     }
 
@@ -299,9 +315,10 @@ impl Flow {
         let (sequence, lost) = (self.next, place.lost);
         clues.located.lost(place);
         let sent_at = memory.slot(sequence).sent_at;
-        self.given_up.push_back(GivenUp { sequence, sent_at, lost });
+        self.missed.given_up.push_back(GivenUp { sequence, sent_at, lost });
+        self.has_given_up = true;
         self.next = sequence.wrapping_add(1);
-        self.totals.sent += 1;
+        self.missed.totals.sent += 1;
         sink(sent_at, Outcome::Lost(lost));
     }
 
@@ -316,18 +333,18 @@ impl Flow {
         now: Nanos,
         sink: &mut impl FnMut(Nanos, Outcome),
     ) {
+        let Missed { given_up, answered_seen, totals } = &mut *self.missed;
         let answered = memory.answered();
-        let new = answered.wrapping_sub(self.answered_seen);
-        self.answered_seen = answered;
+        let new = answered.wrapping_sub(*answered_seen);
+        *answered_seen = answered;
         // Almost always, the only new answer is that to the next probe.
         let is_next = new == 1 && is_answer(&memory.slot(self.next), self.next);
         if new > 0 && !is_next {
-            let (rtt, totals) = (&mut self.rtt, &mut self.totals);
-            self.given_up.retain(|probe| {
+            given_up.retain(|probe| {
                 let slot = memory.slot(probe.sequence);
                 let late = is_answer(&slot, probe.sequence);
                 if late {
-                    rtt.add(Nanos::from(slot.round_trip));
+                    self.rtt.add(slot.round_trip);
                     totals.answered += 1;
                     totals.late += 1;
                     sink(probe.sent_at, Outcome::TakenBack(probe.lost));
@@ -335,22 +352,23 @@ impl Flow {
                 !late
             });
         }
-        while let Some(probe) = self.given_up.front().copied() {
+        while let Some(probe) = given_up.front().copied() {
             if now.saturating_sub(probe.sent_at) < rules.timeout {
                 break;
             }
             if !memory.close(probe.sequence) {
                 // Answered in this very moment: the next round takes it back.
-                self.answered_seen = self.answered_seen.wrapping_sub(1);
+                *answered_seen = answered_seen.wrapping_sub(1);
                 break;
             }
-            self.given_up.pop_front();
+            given_up.pop_front();
             match probe.lost {
-                Lost::Forward => self.totals.lost_forward += 1,
-                Lost::Reverse => self.totals.lost_reverse += 1,
-                Lost::Unknown | Lost::Silent => self.totals.lost_unknown += 1,
+                Lost::Forward => totals.lost_forward += 1,
+                Lost::Reverse => totals.lost_reverse += 1,
+                Lost::Unknown | Lost::Silent => totals.lost_unknown += 1,
             }
         }
+        self.has_given_up = !given_up.is_empty();
     }
 }
 

@@ -9,29 +9,33 @@ use crate::{
 /// The smoothed round trip of a flow and its variation, as TCP keeps them (RFC 6298, section 2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Estimator {
-    pub(super) smoothed: Option<Nanos>,
-    pub(super) variation: Nanos,
+    pub(super) smoothed: Option<u32>,
+    pub(super) variation: u32,
 }
 
 impl Estimator {
     /// Takes in one round trip, in nanoseconds.
-    pub fn add(&mut self, round_trip: Nanos) {
+    pub fn add(&mut self, round_trip: u32) {
         let Some(smoothed) = self.smoothed else {
-            self.smoothed = Some(round_trip);
-            self.variation = round_trip / 2;
+            (self.smoothed, self.variation) = (Some(round_trip), round_trip / 2);
             return;
         };
-        self.variation = (3 * self.variation + smoothed.abs_diff(round_trip)) / 4;
-        self.smoothed = Some((7 * smoothed + round_trip) / 8);
+        self.variation = mean(self.variation, smoothed.abs_diff(round_trip), 4);
+        self.smoothed = Some(mean(smoothed, round_trip, 8));
     }
 
     /// After this time an answer has become improbable; at least [`PATIENCE`], at most `timeout`.
     #[must_use]
     pub fn deadline(&self, timeout: Nanos) -> Nanos {
         let Some(smoothed) = self.smoothed else { return timeout };
-        let expected = smoothed + 8 * self.variation + 10 * MILLISECOND;
+        let expected = Nanos::from(smoothed) + 8 * Nanos::from(self.variation) + 10 * MILLISECOND;
         expected.max(PATIENCE).min(timeout)
     }
+}
+
+/// The mean of a mean and a new value, which is one of `of`.
+fn mean(mean: u32, new: u32, of: u64) -> u32 {
+    (((of - 1) * u64::from(mean) + u64::from(new)) / of) as u32
 }
 
 /// The last round trips of a path, for quantiles.
@@ -118,8 +122,8 @@ mod tests {
     fn a_steady_flow_is_given_the_floor_and_a_slow_one_its_own_time() {
         let (mut near, mut far) = (Estimator::default(), Estimator::default());
         for _ in 0..100 {
-            near.add(MILLISECOND);
-            far.add(250 * MILLISECOND);
+            near.add(1_000_000);
+            far.add(250_000_000);
         }
         assert_eq!(near.deadline(1_000 * MILLISECOND), PATIENCE);
         let deadline = far.deadline(1_000 * MILLISECOND) / MILLISECOND;
