@@ -33,14 +33,16 @@ pub struct Flow {
     pub(super) missed: Box<Missed>,
 }
 
-/// The probes of a flow that were not answered in time.
+const _: () = assert!(size_of::<Flow>() == 64);
+
+/// The probes of a flow that were not answered in time, or of which it is not known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Missed {
     /// Those that were given up and may still be answered, oldest first.
     pub(super) given_up: VecDeque<GivenUp>,
     /// `Memory::answered` when `given_up` was last gone through.
     pub(super) answered_seen: u64,
-    /// What became of all of them. `answered` are the late ones.
+    /// What became of them. `answered` are the late ones.
     totals: Probes,
 }
 
@@ -118,7 +120,7 @@ impl Flow {
     ///
     /// `clues` are what the rest of the path tells of where its probes are lost.
     #[inline]
-    pub fn judge(
+    pub(super) fn judge(
         &mut self,
         memory: &impl Memory,
         rules: &Rules,
@@ -239,19 +241,18 @@ impl Flow {
         false
     }
 
-    /// Where a probe was lost that was sent then, and of which nothing is known: where the others were, or else on the way
-    /// there, if the peer's own probes come. They do not tell of a flow that has been dead for long, since what is usual was
-    /// learned without it.
+    /// Where a probe was lost that was sent then, and of which nothing is known: where the others were. Where those do not
+    /// tell either, the peer's own probes do, if they come: on the way there. Not of a flow that has been dead for long, since
+    /// what is usual may have been learnt without it.
     fn guess(&self, clues: &Clues<'_>, sent_at: Nanos, now: Nanos) -> Place {
-        let place = clues.located.guess();
-        let is_new = |anchor: Anchor| self.next.wrapping_sub(anchor.sequence) <= LATELY;
-        if place.lost == Lost::Unknown
-            && self.anchor.is_some_and(is_new)
+        let was_alive = |anchor: Anchor| self.next.wrapping_sub(anchor.sequence) <= LATELY;
+        if clues.located.is_open()
+            && self.anchor.is_some_and(was_alive)
             && clues.visits.come_since(sent_at, now)
         {
             return Place { lost: Lost::Forward, guessed: true };
         }
-        place
+        clues.located.guess()
     }
 
     /// Where the next probe was lost, if it belongs to a silence. The last probes of one are like the others: what the

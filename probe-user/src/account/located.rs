@@ -57,6 +57,11 @@ impl Located {
         }
     }
 
+    /// Whether hardly any is known.
+    pub(super) const fn is_open(&self) -> bool {
+        self.forward.saturating_add(self.reverse) < 2
+    }
+
     /// Where a loss was of which nothing is known: as the others, if almost all of them agree. Otherwise heavy loss one
     /// way would be blamed on both. That it was on the way back does not make it arrive there: of that it says nothing.
     pub(super) const fn guess(&self) -> Place {
@@ -71,7 +76,7 @@ impl Located {
 
 /// All that tells where a flow's probes were lost besides its own answers.
 #[derive(Debug)]
-pub struct Clues<'a> {
+pub(super) struct Clues<'a> {
     /// What the whole path's silence means, if it is silent.
     pub(super) silence: Option<Place>,
     /// Where the path's losses were whose place is known.

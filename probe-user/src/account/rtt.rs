@@ -33,9 +33,9 @@ impl Estimator {
     }
 }
 
-/// The mean of a mean and a new value, which is one of `of`.
-fn mean(mean: u32, new: u32, of: u64) -> u32 {
-    (((of - 1) * u64::from(mean) + u64::from(new)) / of) as u32
+/// An exponentially weighted mean, in which the new value weighs 1/`share`.
+fn mean(mean: u32, new: u32, share: u64) -> u32 {
+    (((share - 1) * u64::from(mean) + u64::from(new)) / share) as u32
 }
 
 /// The last round trips of a path, for quantiles.

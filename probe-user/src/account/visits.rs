@@ -48,11 +48,9 @@ pub(super) struct Mark {
 impl Visits {
     /// Fewer visits than this say nothing.
     const ENOUGH: u64 = 4;
-    /// As many are to be expected in a time by which to tell whether they come.
-    const PLENTY: u64 = 8;
     /// A peer has stopped if so many answers in a row have come without a visit: the way back is as it was.
     const STOPPED: u32 = 16;
-    /// And if so many visits were to be expected in that time.
+    /// And if more than so many visits were to be expected in that time.
     const MISSED: u64 = 64;
     /// The pace is measured over so many.
     const WINDOW: u64 = 32;
@@ -89,10 +87,10 @@ impl Visits {
             let answered = sums.answered.wrapping_sub(self.sums.answered);
             let steps = if u64::from(answered) * 10 >= u64::from(sent) * 9 { 8 } else { 256 };
             self.sums = sums;
-            // The first few say little: they may have come in a burst.
+            // The first few may have come in a burst: where nothing is lost, what comes next is believed at once.
             let is_first = self.since.0.saturating_sub(self.before.0) < Self::WINDOW;
             self.gap = Some(match self.gap {
-                Some(_) if is_first => gap,
+                Some(_) if is_first && steps == 8 => gap,
                 Some(usual) if gap > usual => usual + (gap - usual).min(usual) / steps + 1,
                 Some(usual) => usual - (usual - gap) / 4,
                 None => gap,
@@ -110,16 +108,16 @@ impl Visits {
         }
     }
 
-    /// Whether visits have come as usual since then, so that few of them can have been lost: whatever became of our own
-    /// probes, the way back passes. That too few were to be expected tells nothing.
+    /// Whether visits have come as usual since then, or for the later half of that time at least: hardly one is missing of
+    /// some that would show if the way back lost much. False also where that is too long ago to tell, or not long enough.
     pub(super) fn come_since(&self, then: Nanos, now: Nanos) -> bool {
         let Some(gap) = self.gap.map(|gap| gap.max(1)) else { return false };
         let expected_since = |at: Nanos| now.saturating_sub(at) / gap;
-        let is_short = expected_since(self.since.1) < Self::PLENTY && self.before.0 > 0;
-        let (packets, at) = if is_short { self.before } else { self.since };
-        let (expected, seen) = (expected_since(at), self.packets.saturating_sub(packets));
-        let in_question = expected_since(then).min(expected);
-        in_question >= Self::ENOUGH && seen + in_question.div_ceil(8) >= expected
+        let (packets, at) = if self.since.1 <= then { self.since } else { self.before };
+        let in_question = expected_since(then.max(at));
+        in_question >= Self::ENOUGH
+            && 2 * in_question >= expected_since(then)
+            && self.packets.saturating_sub(packets) + in_question / 16 + 1 >= expected_since(at)
     }
 
     /// The latest visits, all of them since the last answer; `None` where too few were to be expected to tell, or where they
@@ -150,13 +148,13 @@ mod tests {
 
     const GAP: Nanos = 25 * MILLISECOND;
 
-    /// A peer that probes for two seconds and then loses all but one in so many for a second.
-    fn visits(kept: u64) -> (Visits, Nanos) {
+    /// A peer that probes for two seconds and then loses one in so many for a second.
+    fn visits(lost: u64) -> (Visits, Nanos) {
         let mut visits = Visits::default();
         let mut arrivals = Arrivals::default();
         for step in 1..=120 {
             let now = step * GAP;
-            if step <= 80 || step % kept == 0 {
+            if step <= 80 || step % lost > 0 {
                 (arrivals.packets, arrivals.last_at) = (arrivals.packets + 1, now);
             }
             visits.note(arrivals, 0, now, Sums::default);
@@ -166,9 +164,9 @@ mod tests {
 
     #[test]
     fn visits_come_as_usual_or_do_not() {
-        for (kept, expected) in [(1, true), (3, false), (1_000, false)] {
-            let (visits, now) = visits(kept);
-            assert_eq!(visits.come_since(now - SECOND, now), expected, "one of {kept} comes");
+        for (lost, expected) in [(1_000, true), (25, true), (4, false), (2, false), (1, false)] {
+            let (visits, now) = visits(lost);
+            assert_eq!(visits.come_since(now - SECOND, now), expected, "one of {lost} is lost");
         }
     }
 
@@ -183,11 +181,25 @@ mod tests {
         assert!(gap > GAP * 9 / 10, "{gap}");
     }
 
+    /// It is learnt slowly: the peer's probes may be lost, as our own are.
+    #[test]
+    fn an_outage_at_the_start_is_not_the_usual_pace() {
+        let mut visits = Visits::default();
+        for packets in 1..=40 {
+            let last_at = packets * GAP + if packets > 8 { 60 * SECOND } else { 0 };
+            let sums = || Sums { sent: 60 * packets as u32, answered: packets as u32 };
+            visits.note(Arrivals { packets, last_at }, 0, last_at, sums);
+        }
+        let gap = visits.gap.unwrap();
+        assert!(gap < GAP * 11 / 10, "{gap}");
+    }
+
     #[test]
     fn too_few_visits_tell_nothing() {
-        let (visits, now) = visits(1);
+        let (visits, now) = visits(1_000);
         assert!(visits.come_since(now - 4 * GAP, now));
-        assert!(!visits.come_since(now - 3 * GAP, now));
+        assert!(!visits.come_since(now - 3 * GAP, now), "too few");
+        assert!(!visits.come_since(0, now), "too long ago");
         assert!(!Visits::default().come_since(0, now));
     }
 }

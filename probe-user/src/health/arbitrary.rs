@@ -64,7 +64,8 @@ impl Path {
         let losses = self.losses.iter_mut().flatten();
         for (flow, losses) in self.flows.iter_mut().flatten().zip(losses) {
             losses.bank = bank(random);
-            flow.passes = std::mem::take(&mut losses.bank.passes) as u32;
+            losses.bank.passes = 0;
+            flow.untold = if random.chance(0.1) { u32::MAX } else { number(random) };
             flow.recovery = recovery(random);
             flow.losses_in_a_row = number(random).min(255) as u8;
             flow.unheard = number(random).min(255) as u8;

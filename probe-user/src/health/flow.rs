@@ -22,7 +22,7 @@ const UNHEARD: u8 = 3;
 pub struct Flow {
     pub(super) recovery: Recovery,
     /// Passes that its bank has not been told of yet; [`FORGET`] at the end of a sickness.
-    pub(super) passes: u32,
+    pub(super) untold: u32,
     /// Up to 255.
     pub(super) losses_in_a_row: u8,
     /// Probes in a row of which nothing can be said, up to 255.
@@ -31,12 +31,15 @@ pub struct Flow {
     pub(super) sick: bool,
 }
 
+const _: () = assert!(size_of::<[Flow; 2]>() <= 48);
+
 /// After so many passes nothing is left of any loss.
 const FORGET: u32 = u32::MAX;
 
 /// What the losses of one direction of a flow say.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Losses {
+    /// Told of passes by [`Flow`] only.
     pub(super) bank: Bank,
     /// When the first and the last were sent of those losses that were the flow's own and not the path's.
     pub(super) aside: Option<(Nanos, Nanos)>,
@@ -63,11 +66,11 @@ impl Flow {
     #[inline]
     pub fn pass(&mut self, of: &Track, settings: &Settings) {
         (self.losses_in_a_row, self.unheard) = (0, 0);
-        self.passes = self.passes.saturating_add(1);
+        self.untold = self.untold.saturating_add(1);
         let enough = of.damping.enough(settings.recovery_per_flow, settings);
         self.recovery.pass(enough);
         if self.sick && !of.is_held(settings) && self.recovery.missing(enough) == 0 {
-            (self.sick, self.passes) = (false, FORGET);
+            (self.sick, self.untold) = (false, FORGET);
         }
     }
 
@@ -76,7 +79,7 @@ impl Flow {
         self.losses_in_a_row = self.losses_in_a_row.saturating_add(1);
         self.unheard = 0;
         self.recovery.lose(settings.penalty);
-        losses.bank.pass_all(std::mem::take(&mut self.passes));
+        losses.bank.pass_all(std::mem::take(&mut self.untold));
         losses.bank.lose(&settings.flow);
         let raised = !self.sick
             && losses.bank.alarm(&settings.flow).is_some()
@@ -96,15 +99,15 @@ impl Flow {
     /// The last loss was none.
     pub fn take_back(&mut self, losses: &mut Losses, doublings: u8, settings: &Settings) {
         self.losses_in_a_row = 0;
-        losses.bank.pass_all(std::mem::take(&mut self.passes));
+        losses.bank.pass_all(std::mem::take(&mut self.untold));
         losses.bank.take_back(&settings.flow);
         self.recovery.take_back(settings.recovery_per_flow << doublings);
     }
 
     /// The path as a whole has recovered from an alarm, and so has this flow if it passes by itself.
     pub fn recover(&mut self, settings: &Settings) {
-        if self.passes(settings) {
-            (self.sick, self.passes) = (false, FORGET);
+        if self.has_passed_enough(settings) {
+            (self.sick, self.untold) = (false, FORGET);
         }
     }
 
@@ -132,12 +135,12 @@ impl Flow {
         self.losses_in_a_row == 0
             && self.unheard == 0
             && self.recovery.row > 0
-            && (!self.sick || self.passes(settings))
+            && (!self.sick || self.has_passed_enough(settings))
     }
 
     /// Whether it has passed for long enough for the path to be healthy.
     #[must_use]
-    pub const fn passes(&self, settings: &Settings) -> bool {
+    pub const fn has_passed_enough(&self, settings: &Settings) -> bool {
         self.recovery.row >= settings.recovery_per_flow
     }
 }

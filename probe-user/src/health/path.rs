@@ -147,7 +147,8 @@ impl Path {
         }
     }
 
-    /// The probe whose loss has raised the alarm was sent so long ago: what passed before it does not end the alarm.
+    /// The probe whose loss has raised the alarm was sent so long ago: what passed before it, as far as it is told by now, does
+    /// not end the alarm.
     fn shorten_rows(&mut self, index: usize, age: Nanos, settings: &Settings) {
         // One may be just before it, and the jitter may let one more into the time.
         let since = age / settings.time_of(self.flows.len() as u32).max(1) + 2;
@@ -251,7 +252,7 @@ impl Path {
                 all = false;
                 continue;
             }
-            if !flow.passes(settings) {
+            if !flow.has_passed_enough(settings) {
                 if !flow.sick {
                     return false;
                 }

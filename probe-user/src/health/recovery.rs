@@ -55,3 +55,18 @@ impl Recovery {
         enough.saturating_sub(self.clean)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_taken_back_does_not_bring_back_a_row_that_was_cut_short() {
+        let mut recovery = Recovery::default();
+        (0..100).for_each(|_| recovery.pass(60));
+        recovery.lose(99);
+        recovery.shorten(2);
+        recovery.take_back(60);
+        assert_eq!((recovery.clean, recovery.row), (60, 3));
+    }
+}

@@ -205,6 +205,10 @@ impl Track {
     pub fn judge(&mut self, now: Nanos, settings: &Settings, flows_pass: bool) -> bool {
         self.hushed_until = self.hushed_until.min(now + HUSH);
         self.damping.forget(now, settings);
+        if !self.alarmed && self.evidence.since_onset.is_some() {
+            // Without an alarm there is no onset.
+            self.evidence.restart();
+        }
         if self.silences >= self.longest_silence(now) && !self.alarmed {
             self.lapse(now, settings);
             self.forget(Unknown::Silence);
@@ -246,9 +250,6 @@ impl Track {
                 self.evidence.restart();
                 return was_alarmed;
             }
-        } else if self.evidence.since_onset.is_some() {
-            // Without an alarm there is no onset.
-            self.evidence.restart();
         }
         false
     }

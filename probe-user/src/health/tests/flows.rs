@@ -66,7 +66,7 @@ fn a_flow_that_passed_for_long_before_an_alarm_does_not_end_it() {
     // That one flow alone is fine takes what it takes to tell it from luck. Two just before the alarm may count.
     let enough = 4 * world.settings.recovery;
     let passes = passes_since_alarm.expect("three dead flows of four are a dead path");
-    assert!((enough - 3..=enough).contains(&passes), "{passes} passes");
+    assert_eq!(passes, enough - 3, "and the last one, which ends it");
 }
 
 #[test]
@@ -97,6 +97,19 @@ fn flows_of_a_path_that_is_slow_are_slow() {
     for direction in Direction::ALL {
         assert_eq!(world.verdict(direction).cause, Cause::Latency);
         assert_eq!(world.path.flow_direction(3, direction), Degraded);
+    }
+}
+
+/// No history leads there.
+#[test]
+fn without_an_alarm_there_is_no_onset() {
+    for fit in [true, false] {
+        let mut world = World::healthy();
+        let track = &mut world.path.directions[Direction::Forward as usize].track;
+        (track.evidence.since_onset, track.fit) = (Some((100_000, 100_000)), fit);
+        world.observe(ANSWERED, 1);
+        let evidence = world.verdict(Direction::Forward).evidence;
+        assert_eq!((evidence.probes, evidence.lost), (0, 0), "{fit}");
     }
 }
 
