@@ -45,7 +45,9 @@ impl Run {
             self.pass(3_600 * SECOND)?;
             if from_the_start && hours_before == 0 {
                 // The first verdict is no change of one.
-                self.changes.values_mut().for_each(|times| drop(times.remove(0)));
+                for times in self.changes.values_mut() {
+                    times.remove(0);
+                }
             }
             let hour = 3_600 * SECOND;
             let now = self.world.now();
