@@ -21,8 +21,8 @@ use sim::paths::{Agent, FLOWS, INTERVAL, Kernels, TICK, TICKS, costs};
 
 /// Outcomes in one iteration of the engine alone.
 const PROBES: u64 = 4_096;
-/// Few paths, whose memory the caches keep from tick to tick; and many, which take turns in it.
-const PATHS: [usize; 2] = [32, 2_000];
+/// Few paths, and many, which take turns in the caches.
+const PATHS: [usize; 2] = [costs::FEW, 2_000];
 /// What is lost.
 const LOSSES: [(&str, f64); 2] = [("all answered", 0.0), ("1 % lost", 0.01)];
 

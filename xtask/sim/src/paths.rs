@@ -38,8 +38,11 @@ const REGIONS: usize = 16;
 
 /// The names under which criterion keeps what it finds, in `benches/outcome.rs`, for `sim bench` to read.
 pub mod costs {
-    /// Of an outcome, where every tick has one of every flow: what is judged.
+    /// Of an outcome, where every tick has one of every flow: what is judged, of [`FEW`] paths.
     pub const WORK: &str = "work per outcome";
+    /// So few paths, more than most hosts have, that the caches keep their memory from tick to tick: what accounts and engine
+    /// do is measured, and not how far away a machine's memory is.
+    pub const FEW: usize = 32;
     /// Of an outcome, at the pace of the agent: with the ticks that have none.
     pub const CADENCE: &str = "outcome at the real cadence";
     /// Of a path's tick without an outcome.
