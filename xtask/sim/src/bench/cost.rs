@@ -105,8 +105,7 @@ pub(super) fn outcome(quick: bool, targets: &mut Targets) {
             let is_judged = |cost: &&Cost| cost.group == costs::WORK && cost.name.starts_with(&few);
             let work = found.iter().filter(is_judged);
             // The dearer of the two. With more paths than the caches hold, memory adds to it: that is shown beside. Of the samples
-            // the fastest is judged: whatever else a shared machine does in the meantime only adds to a time, up to twice as much
-            // where it is done by the other thread of the same core.
+            // the fastest is judged: whatever else a shared machine does in the meantime only adds to a time.
             match work.max_by(|one, other| one.fastest.total_cmp(&other.fastest)) {
                 Some(Cost { name, fastest, median, .. }) => {
                     let measured = format!("{fastest:.1} ns, median {median:.1} ({name})");
