@@ -16,13 +16,16 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        Self {
+    /// One on which all was well for three seconds.
+    fn well(peer_heard: bool) -> Self {
+        let mut world = Self {
             path: Path::new(RULES, FLOWS),
             kernels: (0..FLOWS).map(|_| Kernel::default()).collect(),
             arrivals: Arrivals::default(),
             now: SECOND,
-        }
+        };
+        world.run(3 * SECOND, Fate::Answered, peer_heard);
+        world
     }
 
     /// Lets time pass. Each flow is probed once an interval, the flows evenly apart, and so does the
@@ -62,8 +65,7 @@ fn losses(outcomes: &[(Nanos, Outcome)]) -> Vec<Lost> {
 /// Invariant 9, and DESIGN's "probes that arrive from the peer show that the reverse direction lives".
 #[test]
 fn total_loss_there_is_told_by_the_peers_own_probes() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     let lost = losses(&world.run(SECOND, Fate::LostForward, true));
     assert!(lost.len() >= 12, "{} probes given up", lost.len());
     assert!(lost.iter().all(|lost| *lost == Lost::Forward), "{lost:?}");
@@ -71,8 +73,7 @@ fn total_loss_there_is_told_by_the_peers_own_probes() {
 
 #[test]
 fn with_the_peer_silent_too_only_the_way_back_is_known_to_be_dead() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     let lost = losses(&world.run(SECOND, Fate::LostForward, false));
     assert!(lost.iter().all(|lost| *lost == Lost::Silent), "{lost:?}");
 }
@@ -80,8 +81,7 @@ fn with_the_peer_silent_too_only_the_way_back_is_known_to_be_dead() {
 /// A path that loses on the way back: that a few of the peer's probes made it is luck, that all come is not.
 #[test]
 fn after_losses_on_the_way_back_it_takes_more_of_the_peers_probes() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     for _ in 0..3 {
         world.run(200 * MILLISECOND, Fate::LostReverse, false);
         world.run(200 * MILLISECOND, Fate::Answered, true);
@@ -107,16 +107,14 @@ fn dying(world: &mut World, peer_heard: bool) -> Vec<Lost> {
 /// Invariant 9, while a path does not count as silent.
 #[test]
 fn flows_that_die_are_dead_there_if_the_peers_own_probes_come() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     let lost = dying(&mut world, true);
     // Eight of each; after that, what is usual may have been learnt without them.
     let (lately, long_dead) = lost.split_at(3 * 8);
     assert!(lately.iter().all(|lost| *lost == Lost::Forward), "{lately:?}");
     assert!(long_dead.iter().all(|lost| *lost == Lost::Unknown), "{long_dead:?}");
 
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, false);
+    let mut world = World::well(false);
     let lost = dying(&mut world, false);
     assert!(lost.iter().all(|lost| *lost == Lost::Unknown), "{lost:?}");
 }
@@ -124,8 +122,7 @@ fn flows_that_die_are_dead_there_if_the_peers_own_probes_come() {
 /// What numbers have told outweighs what the peer's own probes let guess.
 #[test]
 fn flows_that_die_are_dead_where_other_losses_were() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     for _ in 0..3 {
         world.run(100 * MILLISECOND, Fate::LostReverse, true);
         world.run(400 * MILLISECOND, Fate::Answered, true);
@@ -136,16 +133,14 @@ fn flows_that_die_are_dead_where_other_losses_were() {
 
 #[test]
 fn a_peer_that_never_probed_us_leaves_the_direction_open() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, false);
+    let mut world = World::well(false);
     let lost = losses(&world.run(SECOND, Fate::LostReverse, false));
     assert!(lost.iter().all(|lost| *lost == Lost::Unknown), "{lost:?}");
 }
 
 #[test]
 fn a_peer_that_had_stopped_probing_us_before_is_not_missed() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     // For so long that its probes cannot all have been lost while the answers came.
     world.run(2 * SECOND, Fate::Answered, false);
     let lost = losses(&world.run(SECOND, Fate::LostForward, false));
@@ -155,8 +150,7 @@ fn a_peer_that_had_stopped_probing_us_before_is_not_missed() {
 /// Invariant 3, at this layer: silence is told after twelve probes and the time for an answer.
 #[test]
 fn silence_is_told_within_half_a_second_at_ten_probes_per_second_and_flow() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     let began = world.now;
     let outcomes = world.run(SECOND, Fate::LostForward, false);
     let first = outcomes.iter().find(|(_, outcome)| matches!(outcome, Outcome::Lost(_))).unwrap();
@@ -166,8 +160,7 @@ fn silence_is_told_within_half_a_second_at_ten_probes_per_second_and_flow() {
 
 #[test]
 fn an_agent_that_was_stopped_reports_no_loss() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     // Two seconds in which nothing is sent and nothing judged, while the peer goes on probing.
     world.now += 2 * SECOND;
     world.arrivals.packets += 80;
@@ -178,8 +171,7 @@ fn an_agent_that_was_stopped_reports_no_loss() {
 /// The probes that were on the way when a silence ends say nothing new about it.
 #[test]
 fn a_silence_ends_without_a_last_word_on_the_way_there() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     world.run(3 * SECOND, Fate::LostForward, false);
     let lost = losses(&world.run(SECOND, Fate::Answered, true));
     assert!(!lost.is_empty(), "some were on the way");
@@ -188,8 +180,7 @@ fn a_silence_ends_without_a_last_word_on_the_way_there() {
 
 #[test]
 fn answers_after_a_blackhole_count_at_once() {
-    let mut world = World::new();
-    world.run(3 * SECOND, Fate::Answered, true);
+    let mut world = World::well(true);
     world.run(10 * SECOND, Fate::LostForward, false);
     let began = world.now;
     let outcomes = world.run(SECOND, Fate::Answered, true);
