@@ -5,7 +5,7 @@ use std::iter;
 
 use serde::{Deserialize, Serialize};
 
-use crate::verdict::{Cause, Direction as Way, State};
+use crate::verdict::{Cause, Direction as Way, Reach, State};
 
 /// What it means that a node holds itself for cut off.
 pub const ISOLATED: &str =
@@ -103,6 +103,8 @@ pub struct Regions {
 pub struct Region {
     /// Its name.
     pub name: String,
+    /// Whether traffic goes there and back.
+    pub reach: Reach,
     /// The worse of the two directions.
     pub state: State,
     /// From this node to the region.

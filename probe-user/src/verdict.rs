@@ -63,6 +63,42 @@ impl fmt::Display for State {
     }
 }
 
+/// What a region is to a node: whether traffic goes there and back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// Nothing is known: the agent has just started, or its evidence is too old.
+    Unknown,
+    /// Every path of which anything is known carries traffic both ways.
+    Reachable,
+    /// Some path carries traffic both ways, but not every one, or not with the usual quality.
+    Impaired,
+    /// No path does, and this node is not to blame.
+    Isolated,
+    /// No path does, but most regions fail at once: this node is the one that is cut off.
+    SelfIsolated,
+}
+
+impl Reach {
+    /// The name in the API and in logs.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Reachable => "reachable",
+            Self::Impaired => "impaired",
+            Self::Isolated => "isolated",
+            Self::SelfIsolated => "self_isolated",
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
 /// The two directions of a path, seen from the node that reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -35,17 +35,18 @@ impl State {
     pub fn region_links(&self, now: Nanos, unix: Nanos) -> report::Regions {
         let moment = Moment { now, unix, settings: &self.settings };
         let mut links = vec![[Paths::default(); 2]; self.regions.len()];
-        let mut counts = vec![0; self.regions.len()];
+        let mut there_and_back = vec![Vec::new(); self.regions.len()];
         for peer in &self.peers {
-            counts[peer.region] += 1;
-            for direction in Direction::ALL {
-                let paths = &mut links[peer.region][direction as usize];
-                paths.add(&moment.direction(peer, direction));
+            let path = Direction::ALL.map(|direction| moment.direction(peer, direction));
+            for (paths, direction) in links[peer.region].iter_mut().zip(&path) {
+                paths.add(direction);
             }
+            there_and_back[peer.region]
+                .push(path.map(|direction| (direction.verdict, direction.cause)));
         }
         let isolated_since = self.isolated_since(&moment);
-        let told = self.regions.iter().zip(&links).zip(counts);
-        let region = |((region, paths), count): ((&Region, &[Paths; 2]), usize)| {
+        let told = self.regions.iter().zip(&links).zip(there_and_back);
+        let region = |((region, paths), there_and_back): ((&Region, &[Paths; 2]), Vec<_>)| {
             let link = |way: Direction| {
                 let paths = &paths[way as usize];
                 paths.link(region.link[way as usize], isolated_since.is_some(), &moment)
@@ -53,10 +54,11 @@ impl State {
             let (forward, reverse) = (link(Direction::Forward), link(Direction::Reverse));
             report::Region {
                 name: region.name.clone(),
+                paths: there_and_back.len(),
+                reach: health::region::reach(there_and_back, isolated_since.is_some()),
                 state: forward.verdict.worse(reverse.verdict),
                 forward,
                 reverse,
-                paths: count,
             }
         };
         report::Regions {

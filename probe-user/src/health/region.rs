@@ -1,6 +1,6 @@
 //! From paths to the links between regions.
 
-use crate::verdict::{Cause, State};
+use crate::verdict::{Cause, Reach, State};
 
 /// The verdict on one direction of the link to a region, from that direction of the paths to its peers.
 ///
@@ -23,10 +23,65 @@ pub fn link(paths: impl IntoIterator<Item = State>, isolated: bool) -> (State, C
     }
 }
 
+/// One direction of a path: its state, and why.
+pub type Verdict = (State, Cause);
+
+/// What a region is to this node, from the paths to its peers, each with its two directions.
+///
+/// A peer that has fallen silent counts as one that cannot be reached, though nothing can be said of the way there: what
+/// a region is good for is there and back. What is unknown for any other reason says nothing.
+#[must_use]
+pub fn reach(paths: impl IntoIterator<Item = [Verdict; 2]>, isolated: bool) -> Reach {
+    let (mut known, mut usable, mut healthy) = (0, 0, 0);
+    for path in paths {
+        let fails = |(state, cause)| match state {
+            State::Unhealthy => true,
+            State::Unknown => cause == Cause::Silence || cause == Cause::Isolated,
+            State::Healthy | State::Degraded => false,
+        };
+        let all = |wanted: State| path.iter().all(|(state, _)| *state == wanted);
+        let fails = path.into_iter().any(fails);
+        let carries =
+            path.iter().all(|(state, _)| matches!(state, State::Healthy | State::Degraded));
+        known += u32::from(fails || carries);
+        usable += u32::from(carries);
+        healthy += u32::from(all(State::Healthy));
+    }
+    match () {
+        () if known == 0 => Reach::Unknown,
+        () if healthy == known => Reach::Reachable,
+        () if usable > 0 => Reach::Impaired,
+        () if isolated => Reach::SelfIsolated,
+        () => Reach::Isolated,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use State::{Degraded, Healthy, Unhealthy, Unknown};
+
+    #[test]
+    fn a_region_is_reached_by_what_goes_there_and_back() {
+        let well = [(Healthy, Cause::Passing); 2];
+        let one_way = [(Healthy, Cause::Passing), (Unhealthy, Cause::Loss)];
+        let silent = [(Unknown, Cause::Silence), (Unhealthy, Cause::Loss)];
+        let slow = [(Degraded, Cause::Latency), (Healthy, Cause::Passing)];
+        let new = [(Unknown, Cause::Starting); 2];
+        let stale = [(Unknown, Cause::Expired), (Healthy, Cause::Passing)];
+        for (paths, expected, when_isolated) in [
+            (&[][..], Reach::Unknown, Reach::Unknown),
+            (&[new, stale], Reach::Unknown, Reach::Unknown),
+            (&[well, new], Reach::Reachable, Reach::Reachable),
+            (&[well, slow], Reach::Impaired, Reach::Impaired),
+            (&[well, silent], Reach::Impaired, Reach::Impaired),
+            (&[one_way], Reach::Isolated, Reach::SelfIsolated),
+            (&[silent, new], Reach::Isolated, Reach::SelfIsolated),
+        ] {
+            assert_eq!(reach(paths.iter().copied(), false), expected, "{paths:?}");
+            assert_eq!(reach(paths.iter().copied(), true), when_isolated, "{paths:?}");
+        }
+    }
 
     #[test]
     fn a_link_is_what_most_of_its_paths_are() {
