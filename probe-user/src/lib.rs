@@ -34,6 +34,7 @@ pub mod health;
 pub mod keys;
 pub mod limits;
 pub mod metrics;
+pub mod overlay;
 pub mod ping;
 pub mod prefix;
 pub mod random;

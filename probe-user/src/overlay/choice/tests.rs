@@ -1,0 +1,260 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::{HealthConfig, ProbeConfig};
+
+/// The present, in nanoseconds.
+const NOW: Nanos = 1_000 * SECOND;
+
+fn settings() -> Settings {
+    HealthConfig::default().settings(&ProbeConfig::default())
+}
+
+const fn view(state: State, cause: Cause, loss: f64) -> View {
+    View {
+        state,
+        cause,
+        loss: Some([loss * 0.9, loss * 1.1]),
+        round_trip: Some(20 * MILLISECOND),
+        heard: Some(NOW),
+        is_down: false,
+    }
+}
+
+const HEALTHY: View = view(State::Healthy, Cause::Passing, 0.0);
+const LOSSY: View = view(State::Unhealthy, Cause::Loss, 0.3);
+const GRAY: View = view(State::Degraded, Cause::FlowLoss, 0.1);
+const SLOW: View =
+    View { round_trip: Some(90 * MILLISECOND), ..view(State::Degraded, Cause::Latency, 0.0) };
+const SILENT: View =
+    View { heard: Some(NOW - SECOND / 2), ..view(State::Unknown, Cause::Silence, 1.0) };
+const STALE: View =
+    View { heard: Some(NOW - 9 * SECOND), loss: None, ..view(State::Unknown, Cause::Expired, 0.0) };
+const DOWN: View = View { is_down: true, ..HEALTHY };
+
+const fn taking(view: View, milliseconds: u64) -> View {
+    View { round_trip: Some(milliseconds * MILLISECOND), ..view }
+}
+
+const fn heard(view: View, ago: Nanos) -> View {
+    View { heard: Some(NOW - ago), ..view }
+}
+
+/// What a choice that has stood for long does when it sees these.
+fn seen_from(current: usize, candidates: &[View], isolated: bool) -> Option<(usize, Reason)> {
+    let mut choice = Choice { current, ..Choice::new(None, 0) };
+    let change = choice.look(candidates, isolated, NOW, &settings())?;
+    assert_eq!((change.from, change.to), (current, choice.current()));
+    assert_eq!((choice.since(), choice.moves()), (NOW, 1));
+    Some((change.to, change.reason))
+}
+
+#[test]
+fn what_is_not_fit_for_use_is_left_at_once_for_the_fastest_that_is() {
+    let relays = [taking(HEALTHY, 40), taking(HEALTHY, 30), taking(LOSSY, 10)];
+    for (direct, why) in [
+        (LOSSY, Reason::Loss),
+        (GRAY, Reason::Loss),
+        (SILENT, Reason::Silence),
+        (STALE, Reason::Silence),
+        (View::NEW, Reason::Silence),
+        (DOWN, Reason::Down),
+    ] {
+        let candidates = [direct, relays[0], relays[1], relays[2]];
+        assert_eq!(seen_from(DIRECT, &candidates, false), Some((2, why)), "{direct:?}");
+        // A node that is cut off may go where its probes pass.
+        assert_eq!(seen_from(DIRECT, &candidates, true), Some((2, why)), "{direct:?}");
+    }
+}
+
+#[test]
+fn a_relay_that_fails_is_left_for_another_one() {
+    assert_eq!(seen_from(1, &[LOSSY, SILENT, HEALTHY], false), Some((2, Reason::Silence)));
+    assert_eq!(seen_from(1, &[LOSSY, DOWN, HEALTHY], false), Some((2, Reason::Down)));
+}
+
+/// Invariant 16: the direct candidate is used as soon as it is healthy, whatever the relays offer.
+#[test]
+fn invariant_16_the_direct_candidate_is_used_as_soon_as_it_is_healthy() {
+    for relay in [HEALTHY, LOSSY, SILENT, STALE, DOWN, SLOW, View::NEW] {
+        let candidates = [taking(HEALTHY, 900), relay];
+        for isolated in [false, true] {
+            assert_eq!(seen_from(1, &candidates, isolated), Some((DIRECT, Reason::Direct)));
+            assert_eq!(seen_from(DIRECT, &candidates, isolated), None);
+        }
+    }
+}
+
+/// Invariant 13: where none is healthy, traffic goes on, where the least is lost.
+#[test]
+fn invariant_13_where_none_is_healthy_the_least_bad_is_used() {
+    let little = view(State::Unhealthy, Cause::Loss, 0.05);
+    for (current, candidates, expected) in [
+        (DIRECT, [LOSSY, little, LOSSY], Some(1)),
+        // It may be chance.
+        (DIRECT, [LOSSY, view(State::Unhealthy, Cause::Loss, 0.25), SILENT], None),
+        (DIRECT, [SILENT, LOSSY, little], Some(2)),
+        (DIRECT, [SILENT, heard(LOSSY, SECOND / 2), heard(GRAY, SECOND / 2)], None),
+        (DIRECT, [LOSSY, LOSSY, GRAY], Some(2)),
+        (DIRECT, [GRAY, LOSSY, SILENT], None),
+        (1, [SILENT, SILENT, SILENT], None),
+        (2, [STALE, STALE, STALE], None),
+        (1, [SILENT, DOWN, DOWN], Some(0)),
+        (1, [DOWN, DOWN, DOWN], None),
+    ] {
+        let to = seen_from(current, &candidates, false).map(|(to, _)| to);
+        assert_eq!(to, expected, "{candidates:?}");
+    }
+}
+
+/// Invariant 12: a node that is cut off moves nothing for it.
+#[test]
+fn invariant_12_a_node_that_is_cut_off_stays_where_it_is() {
+    let candidates = [SILENT, LOSSY, GRAY];
+    assert_eq!(seen_from(DIRECT, &candidates, true), None);
+    assert_eq!(seen_from(DIRECT, &candidates, false), Some((2, Reason::LeastBad)));
+}
+
+#[test]
+fn a_far_end_that_answers_nobody_is_no_reason_to_move() {
+    // The direct candidate has been missed for long enough, the relays not yet; the last answers came at the same time.
+    let relay = heard(HEALTHY, SECOND / 2 - 50 * MILLISECOND);
+    assert_eq!(seen_from(DIRECT, &[SILENT, relay], false), None);
+    let relay = heard(HEALTHY, SECOND / 5);
+    assert_eq!(seen_from(DIRECT, &[SILENT, relay], false), Some((1, Reason::Silence)));
+}
+
+#[test]
+fn a_change_for_the_better_must_be_worth_it() {
+    for (current, candidates, expected) in [
+        (DIRECT, [SLOW, taking(HEALTHY, 60)], Some(1)),
+        (DIRECT, [SLOW, taking(HEALTHY, 61)], None),
+        (DIRECT, [taking(SLOW, 24), taking(HEALTHY, 14)], Some(1)),
+        (DIRECT, [taking(SLOW, 24), taking(HEALTHY, 15)], None),
+        (1, [LOSSY, taking(HEALTHY, 60)], None),
+    ] {
+        let to = seen_from(current, &candidates, false).map(|(to, _)| to);
+        assert_eq!(to, expected, "{candidates:?}");
+    }
+    let relays = [LOSSY, taking(HEALTHY, 90), taking(HEALTHY, 60)];
+    assert_eq!(seen_from(1, &relays, false), Some((2, Reason::Latency)));
+}
+
+#[test]
+fn what_is_not_urgent_waits_after_a_change() {
+    let settings = settings();
+    let mut choice = Choice { current: 1, ..Choice::new(None, 0) };
+    choice.since = NOW;
+    let relays = [LOSSY, taking(HEALTHY, 90), taking(HEALTHY, 60)];
+    let later = |by| relays.map(|view| View { heard: Some(NOW + by), ..view });
+    assert_eq!(choice.look(&later(DWELL - 1), false, NOW + DWELL - 1, &settings), None);
+    assert!(choice.look(&later(DWELL), false, NOW + DWELL, &settings).is_some());
+    // What is urgent does not.
+    let mut choice = Choice { current: 1, since: NOW, ..Choice::new(None, 0) };
+    assert!(choice.look(&[LOSSY, SILENT, HEALTHY], false, NOW, &settings).is_some());
+}
+
+#[test]
+fn what_the_kernel_had_at_the_start_stays_until_something_is_known_of_it() {
+    let settings = settings();
+    let patience = patience(&settings);
+    let mut choice = Choice::new(Some(1), NOW);
+    assert_eq!(choice.reason(), Reason::Adopted);
+    let at = |now| [SILENT, View::NEW, HEALTHY].map(|view| View { heard: Some(now), ..view });
+    assert_eq!(choice.look(&at(NOW), false, NOW, &settings), None);
+    assert_eq!(choice.look(&at(NOW), false, NOW + patience - 1, &settings), None);
+    let change = choice.look(&at(NOW + patience), false, NOW + patience, &settings);
+    assert_eq!(change, Some(Move { from: 1, to: 2, reason: Reason::Silence }));
+}
+
+#[test]
+fn a_candidate_that_is_gone_is_replaced_by_the_direct_one() {
+    let mut choice = Choice { current: 7, ..Choice::new(None, 0) };
+    assert_eq!(choice.look(&[HEALTHY, HEALTHY], false, NOW, &settings()), None);
+    assert_eq!(choice.current(), DIRECT);
+    assert_eq!(choice.look(&[], false, NOW, &settings()), None);
+}
+
+fn any_view() -> impl Strategy<Value = View> {
+    let verdict = prop::sample::select(vec![
+        HEALTHY,
+        LOSSY,
+        GRAY,
+        SLOW,
+        SILENT,
+        STALE,
+        DOWN,
+        View::NEW,
+        View { is_down: true, ..SILENT },
+    ]);
+    (verdict, 0..400_u64, 0..3_000_u64, 0.0..0.9).prop_map(|(view, round_trip, ago, least)| View {
+        round_trip: Some(round_trip * MILLISECOND),
+        heard: view.heard.map(|_| NOW - ago * MILLISECOND),
+        loss: view.loss.map(|_| [least, least + 0.1]),
+        ..view
+    })
+}
+
+fn any_choice() -> impl Strategy<Value = Choice> {
+    (0..9_usize, any::<u64>(), any::<u64>()).prop_map(|(current, since, begun)| Choice {
+        current,
+        since,
+        begun,
+        ..Choice::new(None, 0)
+    })
+}
+
+/// Looks again and again until nothing changes any more, as time goes by and the candidates stay as they are.
+fn settle(choice: &mut Choice, candidates: &[View]) -> usize {
+    let settings = settings();
+    let mut moves = 0;
+    for round in 0..100 {
+        let later = round * SECOND;
+        let at = |view: &View| View { heard: view.heard.map(|heard| heard + later), ..*view };
+        let views: Vec<View> = candidates.iter().map(at).collect();
+        moves += usize::from(choice.look(&views, false, NOW + later, &settings).is_some());
+    }
+    moves
+}
+
+proptest! {
+    /// Invariants 13, 16 and 17: from any state at all, a candidate is chosen that exists; the direct one if it is healthy,
+    /// at once; else in the end no unhealthy one while a healthy one is heard of; and nothing goes round in circles.
+    #[test]
+    fn from_any_state_the_choice_settles_on_what_is_best(
+        mut choice in any_choice(),
+        candidates in prop::collection::vec(any_view(), 1..6),
+    ) {
+        choice.look(&candidates, false, NOW, &settings());
+        prop_assert!(choice.current() < candidates.len());
+        if candidates[DIRECT].is_healthy() {
+            prop_assert_eq!(choice.current(), DIRECT);
+        }
+        let moves = settle(&mut choice, &candidates);
+        prop_assert!(moves <= candidates.len(), "{} moves", moves);
+        let here = candidates[choice.current()];
+        let lively = |view: &View| view.is_healthy() && view.silent_for(NOW) <= 200 * MILLISECOND;
+        if candidates.iter().any(lively) {
+            prop_assert!(here.is_healthy() || is_merely_slow(&here), "{:?}", here);
+        }
+        if candidates.iter().any(|view| !view.is_down) {
+            prop_assert!(!here.is_down);
+        }
+    }
+
+    /// What was decided before does not count but for the candidate in use: with that one and long after the last change,
+    /// any two choices do the same.
+    #[test]
+    fn invariant_2_the_choice_has_no_history(
+        mut one in any_choice(),
+        candidates in prop::collection::vec(any_view(), 1..6),
+        isolated: bool,
+    ) {
+        one.current %= candidates.len();
+        (one.since, one.begun) = (one.since % (NOW / 2), one.begun % (NOW / 2));
+        let mut other = Choice { current: one.current, ..Choice::new(Some(0), 0) };
+        let settings = settings();
+        let changes = [&mut one, &mut other].map(|choice| choice.look(&candidates, isolated, NOW, &settings));
+        prop_assert_eq!(changes[0], changes[1]);
+    }
+}
