@@ -21,6 +21,9 @@ pub mod name {
     pub const COUNTERS: &str = "COUNTERS";
     /// Hash from [`Address`](crate::frame::Address) to the index of the peer that has it.
     pub const PEERS: &str = "PEERS";
+    /// Hash from [`Way`](super::Way) to the index that counts in place of that of [`PEERS`], for peers whose probes come
+    /// by several interfaces.
+    pub const WAYS: &str = "WAYS";
     /// Hash whose keys are the addresses of this host.
     pub const LOCAL_ADDRESSES: &str = "LOCAL_ADDRESSES";
     /// Hash from [`ReflectorKey`](super::ReflectorKey) to [`ReflectorSession`](super::ReflectorSession):
@@ -65,8 +68,8 @@ pub struct Config {
     pub realtime_offset: u64,
     /// Nanoseconds that one request takes from its source's allowance ([`Source`]); 0 for no limit.
     pub source_cost: u64,
-    /// Goes up whenever [`name::PEERS`] or [`name::LOCAL_ADDRESSES`] change, so that the reflector
-    /// looks again.
+    /// Goes up whenever [`name::PEERS`], [`name::WAYS`] or [`name::LOCAL_ADDRESSES`] change, so that the
+    /// reflector looks again.
     pub generation: u32,
     /// Slots per session less one; the number of slots is a power of two.
     pub slot_mask: u32,
@@ -205,6 +208,18 @@ pub struct Arrivals {
     pub last_at: u64,
 }
 
+/// How a peer's probes come here: its address, and by which interface.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Way {
+    /// The peer's address.
+    pub peer: Address,
+    /// Index of the interface.
+    pub interface: u32,
+    /// Fills up the key; always 0.
+    pub reserved: u32,
+}
+
 /// A session as the Session-Reflector knows it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,6 +252,10 @@ pub struct ReflectorSession {
     pub since: u64,
     /// When its last request came.
     pub last_at: u64,
+    /// Index of the interface that its last request came by, for which `peer` was looked up.
+    pub interface: u32,
+    /// Fills up the word; always 0.
+    pub reserved: u32,
 }
 
 /// What a source of requests may still send: a virtual clock that each request advances by
@@ -427,7 +446,7 @@ const _: () = {
     assert!(offset_of!(Slot, sent_at) == 8 && offset_of!(Slot, forward_delay) == 32);
     assert!(size_of::<Arrivals>() == 16);
     assert!(size_of::<ReflectorKey>() == 40 && align_of::<ReflectorKey>() == 8);
-    assert!(size_of::<ReflectorSession>() == 32);
+    assert!(size_of::<ReflectorSession>() == 40 && size_of::<Way>() == 24);
     assert!(size_of::<Tuple>() == 24 && size_of::<Deferred>() == 56 && size_of::<Source>() == 8);
 };
 

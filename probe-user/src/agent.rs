@@ -6,7 +6,9 @@
 //!
 //! - [`state`]: what is shared, and what a tick does.
 //! - `judge`: the judging thread, and whether it lives.
-//! - `peers`: the sessions to the peers of the config.
+//! - `peers`: the peers of the config.
+//! - `paths`: the paths to them, and their sessions.
+//! - `overlay`: what is routed over which of them.
 //! - `reload`: another config while probes go on.
 //! - `capacity`: how much room the kernel's maps have.
 //! - `host`: what it has to keep up with.
@@ -22,6 +24,8 @@ mod datapath;
 mod events;
 mod host;
 mod judge;
+mod overlay;
+mod paths;
 mod peers;
 mod record;
 pub mod reflect;
@@ -42,6 +46,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use judge::{Heartbeat, Judge, TICK};
+use overlay::Overlay;
 use state::State;
 use tokio::{
     net::TcpListener,
@@ -80,7 +85,8 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen} ([web] listen)"))?;
-    let state = State::start(config)?;
+    let overlay = Overlay::start(&config, clock::monotonic()).await?;
+    let state = State::start(config, overlay)?;
     let agent = Arc::new(Agent {
         file,
         heartbeat: state.heartbeat.clone(),

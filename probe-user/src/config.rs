@@ -5,6 +5,7 @@
 //! - `auth`: `[auth]` and its key file.
 //! - `health`: `[health]`.
 //! - `record`: `[record]`.
+//! - `overlay`: `[overlay]`.
 //! - `reflector`: `[reflector]`.
 //! - `value`: durations, numbers, names.
 //! - `peer`: `[[peer]]` and its address.
@@ -17,6 +18,7 @@
 mod auth;
 mod error;
 mod health;
+mod overlay;
 mod peer;
 mod reader;
 mod record;
@@ -38,6 +40,7 @@ use probe_ebpf::ntp::Format;
 pub use auth::{AuthConfig, PeerAuth};
 pub use error::{ConfigError, Problem};
 pub use health::{HealthConfig, Profile};
+pub use overlay::{DEFAULT_METRIC, DestinationConfig, MAIN_TABLE, OverlayConfig};
 pub use peer::{Host, PeerAddress, PeerConfig, ReflectorKind};
 pub use record::RecordConfig;
 pub use reflector::{DEFAULT_RATE, MAX_RATE, ReflectorConfig};
@@ -64,6 +67,8 @@ pub struct Config {
     pub reflector: ReflectorConfig,
     /// Whom we probe, in the order of the file.
     pub peers: Vec<PeerConfig>,
+    /// What is routed around sick paths; `None` where nothing is.
+    pub overlay: Option<OverlayConfig>,
     /// The HTTP server.
     pub web: WebConfig,
 }
@@ -192,6 +197,22 @@ impl Config {
         }
     }
 
+    /// How many paths are probed: one to each peer, and for the overlay those through relays.
+    #[must_use]
+    pub fn paths(&self) -> usize {
+        let relayed = self.overlay.as_ref().map(|overlay| overlay.relayed(&self.peers));
+        self.peers.len() + relayed.unwrap_or(0)
+    }
+
+    /// Whether another config has other gateways, tunnels or routes.
+    fn routes_differently(&self, new: &Self) -> bool {
+        let plan = |config: &Self| {
+            let overlay = config.overlay.as_ref()?;
+            Some((overlay.clone(), overlay.plan(&config.peers)))
+        };
+        plan(self) != plan(new)
+    }
+
     /// The fields whose new value a running agent cannot take over, and which therefore need a
     /// restart. Empty where a reload is enough.
     #[must_use]
@@ -205,6 +226,7 @@ impl Config {
             ("probe.flows", self.probe.flows != new.probe.flows),
             ("probe.timestamps", self.probe.timestamps != new.probe.timestamps),
             ("probe.port", self.probe.port != new.probe.port),
+            ("overlay", self.routes_differently(new)),
             ("record.directory", self.record.directory != new.record.directory),
             ("record.limit", self.record.limit != new.record.limit),
             ("web.listen", self.web.listen != new.web.listen),

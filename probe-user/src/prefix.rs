@@ -12,7 +12,7 @@ use probe_ebpf::frame::Address;
 const MAPPED: u32 = 96;
 
 /// A prefix: `192.0.2.0/24`, `2001:db8::/32`, or an address alone, which is a prefix of all its bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Prefix {
     address: IpAddr,
     length: u8,
@@ -46,6 +46,31 @@ impl Prefix {
         (mapped + u32::from(self.length), Address::from(self.address))
     }
 
+    /// The first of its addresses.
+    #[must_use]
+    pub const fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// How many bits all its addresses have in common.
+    #[must_use]
+    pub const fn length(&self) -> u8 {
+        self.length
+    }
+
+    /// Whether it is one of IPv4.
+    #[must_use]
+    pub const fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
+    }
+
+    /// The prefix of so many bits that an address begins with. Beyond those that an address has, all its bits count.
+    #[must_use]
+    pub fn of(address: IpAddr, length: u8) -> Self {
+        let length = length.min(if address.is_ipv4() { 32 } else { 128 });
+        Self { address: masked(address, length), length }
+    }
+
     /// Whether an address begins with the prefix. IPv4 and IPv6 have none in common.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -64,6 +89,13 @@ fn masked(address: IpAddr, length: u8) -> IpAddr {
             let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
             IpAddr::V6((address.to_bits() & mask).into())
         }
+    }
+}
+
+/// An address alone.
+impl From<IpAddr> for Prefix {
+    fn from(address: IpAddr) -> Self {
+        Self::of(address, u8::MAX)
     }
 }
 

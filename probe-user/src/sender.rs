@@ -40,6 +40,8 @@ pub struct Target {
     pub flow: u16,
     /// Where its reflector is.
     pub reflector: SocketAddr,
+    /// The mark (`SO_MARK`) that its packets are looked up with for a route; 0 for none. Only the BPF datapath has marks.
+    pub mark: u32,
     /// What is sent.
     pub template: Template,
     /// How often; `None` for no end.

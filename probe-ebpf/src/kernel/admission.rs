@@ -16,7 +16,7 @@ use probe_ebpf::{
     frame::Address,
     maps::{
         ALLOWANCE, Arrivals, Config, Counter, NO_PEER, PEER_AUTHENTICATED, ReflectorKey,
-        ReflectorSession, Source, config_flag,
+        ReflectorSession, Source, Way, config_flag,
     },
 };
 
@@ -41,6 +41,8 @@ static ALLOWED: LpmTrie<Address, u32> = LpmTrie::with_max_entries(65_536, BPF_F_
 #[map]
 static PEERS: HashMap<Address, u32> = HashMap::with_max_entries(1, 0);
 #[map]
+static WAYS: HashMap<Way, u32> = HashMap::with_max_entries(1, 0);
+#[map]
 static ARRIVALS: Array<Arrivals> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// A request before the reflector's tables.
@@ -58,7 +60,9 @@ pub(crate) struct Visit {
     /// DSCP and ECN with which the reply goes out.
     pub(crate) traffic_class: u8,
     /// Fills up the word.
-    pub(crate) reserved: [u8; 7],
+    pub(crate) reserved: [u8; 3],
+    /// Index of the interface that the request came by.
+    pub(crate) interface: u32,
 }
 
 impl Visit {
@@ -140,8 +144,9 @@ fn take_in(visit: &mut Visit, known: Known, config: &Config) -> Result<(), Count
     // SAFETY: the map gave the pointer; the element stays readable while the program runs, even if
     // another CPU evicts it. Two CPUs may write here at once, but both write the same.
     let peer = unsafe {
-        if (*session).generation != config.generation {
-            (*session).peer = peer(&visit.id.source);
+        if (*session).generation != config.generation || (*session).interface != visit.interface {
+            (*session).peer = counted(&visit.id.source, visit.interface);
+            (*session).interface = visit.interface;
             (*session).generation = config.generation;
         }
         (*session).key = visit.key;
@@ -304,6 +309,14 @@ pub(crate) fn must_authenticate(source: &Address, config: &Config) -> bool {
 fn peer(address: &Address) -> u32 {
     // SAFETY: the agent writes an element once, before it raises the generation.
     unsafe { PEERS.get(address) }.copied().unwrap_or(NO_PEER)
+}
+
+/// Index under which the probes of an address count that come by an interface; or [`NO_PEER`].
+#[inline(always)]
+fn counted(address: &Address, interface: u32) -> u32 {
+    let way = Way { peer: *address, interface, reserved: 0 };
+    // SAFETY: as above.
+    unsafe { WAYS.get(&way) }.copied().unwrap_or_else(|| peer(address))
 }
 
 /// Notes that a peer's probe came.

@@ -89,7 +89,15 @@ fn receive(
         reserved: 0,
     };
     let traffic_class = udp.traffic_class(packet).ok_or(Counter::Truncated)?;
-    Ok(Visit { id, at: arrival.at, key: 0, sequence: 0, traffic_class, reserved: [0; 7] })
+    Ok(Visit {
+        id,
+        at: arrival.at,
+        key: 0,
+        sequence: 0,
+        traffic_class,
+        reserved: [0; 3],
+        interface: ctx.ingress_ifindex() as u32,
+    })
 }
 
 #[inline(never)]

@@ -60,6 +60,16 @@ impl Recent {
         }
     }
 
+    /// Their median in nanoseconds; `None` before the first.
+    #[must_use]
+    pub fn median(&self) -> Option<Nanos> {
+        let mut nanos = [0; Self::CAPACITY];
+        let nanos = &mut nanos[..self.nanos.len()];
+        nanos.copy_from_slice(&self.nanos);
+        let middle = nanos.len().checked_sub(1)? / 2;
+        Some(u64::from(*nanos.select_nth_unstable(middle).1))
+    }
+
     /// Their quantiles; `None` before the first.
     #[must_use]
     pub fn quantiles(&self) -> Option<Quantiles> {

@@ -20,11 +20,11 @@ const SPARE_MEMORY: usize = 64 << 20;
 
 /// How many sessions to make room for: twice as many as there are, as far as memory goes.
 pub(super) fn sessions(config: &Config, slots: u32) -> Result<usize> {
-    let wanted = config.peers.len() * usize::from(config.probe.flows);
+    let wanted = config.paths() * usize::from(config.probe.flows);
     let affordable = MOST_MEMORY / (slots as usize * size_of::<Slot>());
     ensure!(
         wanted < affordable,
-        "{wanted} sessions (peers x flows) with {slots} slots each (probe.timeout / probe.interval) need \
+        "{wanted} sessions (paths x flows) with {slots} slots each (probe.timeout / probe.interval) need \
          more kernel memory than the {} MiB that are allowed: shorten probe.timeout, or lengthen \
          probe.interval",
         MOST_MEMORY >> 20

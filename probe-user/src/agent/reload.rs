@@ -31,10 +31,10 @@ impl State {
         if capacity::slots(config) > options.slots {
             return Err("a restart is needed to shorten probe.interval so much".to_owned());
         }
-        let sessions = config.peers.len() * usize::from(config.probe.flows);
+        let sessions = config.paths() * usize::from(config.probe.flows);
         if sessions > options.sessions as usize {
             return Err(format!(
-                "a restart is needed for {sessions} sessions (peers x flows): there is room for {}",
+                "a restart is needed for {sessions} sessions (paths x flows): there is room for {}",
                 options.sessions
             ));
         }

@@ -1,7 +1,8 @@
 //! What the outside is told of an agent's state.
 
 use super::{
-    peers::{Flow, Path, Peer},
+    paths::{Flow, Path},
+    peers::Peer,
     regions::{Link, Region},
     state::State,
 };

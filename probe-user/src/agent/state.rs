@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use anyhow::{Context as _, Result};
 
 use super::{
-    capacity, events::Events, host::Watch, judge::Heartbeat, peers::Peer, regions::Region,
-    report::Moment,
+    capacity, events::Events, host::Watch, judge::Heartbeat, overlay::Overlay, paths::Relayed,
+    peers::Peer, regions::Region, report::Moment,
 };
 use crate::{
-    account::{Memory as _, Outcome},
-    config::{Config, NodeConfig, RecordConfig},
+    account::Outcome,
+    config::{Config, DatapathKind, NodeConfig, RecordConfig},
     datapath::{Datapath, Options, ReflectorOptions, clock},
     health::{
         Settings,
         node::{News, Node},
-        observation::{Observation, moment},
+        observation::moment,
     },
     record::recorder::Recorder,
     report::ISOLATED,
@@ -39,6 +39,8 @@ pub struct State {
     pub(super) peers: Vec<Peer>,
     /// The regions of the peers.
     pub(super) regions: Vec<Region>,
+    /// What is routed, if anything is.
+    pub(super) overlay: Option<Overlay>,
     pub(super) events: Events,
     pub(super) last_reload_successful: bool,
     /// Keeps what the engine is fed, where the config wants that.
@@ -49,11 +51,12 @@ pub struct State {
 }
 
 impl State {
-    /// Opens the sockets and the datapath, and starts to probe.
+    /// Opens the sockets and the datapath, and starts to probe. The overlay, if the config has one, has its tables already,
+    /// so that no probe goes another way than it is meant to.
     ///
     /// # Errors
     /// Where the kernel refuses; the message says what.
-    pub fn start(config: Config) -> Result<Self> {
+    pub(super) fn start(config: Config, overlay: Option<Overlay>) -> Result<Self> {
         let RecordConfig { directory, limit } = &config.record;
         let recorder = directory.as_ref().map(|directory| {
             Recorder::start(directory, *limit).with_context(|| {
@@ -69,7 +72,8 @@ impl State {
         let options = Options {
             sessions: sessions as u32,
             slots,
-            peers: sessions as u32,
+            // Those of gateways also count by the way they come.
+            peers: (sessions + config.peers.len()) as u32,
             reflector_port: probe.port,
             first_source_port: sockets.first_port(),
             source_ports: probe.flows,
@@ -81,8 +85,13 @@ impl State {
             datapath.set_reflector(&reflector_options(&config))
         };
         let NodeConfig { datapath: kind, interfaces, .. } = &config.node;
+        let mut interfaces = interfaces.clone();
+        let tunnels = overlay.iter().flat_map(Overlay::interfaces).cloned();
+        interfaces.extend(tunnels.filter(|tunnel| !config.node.interfaces.contains(tunnel)));
+        // Sockets have no marks, and probes that go another way than the traffic say nothing of it.
+        let kind = if overlay.is_some() { DatapathKind::Xdp } else { *kind };
         let datapath =
-            super::datapath::open(*kind, interfaces, options, Some(&mut sockets), prepare)?;
+            super::datapath::open(kind, &interfaces, options, Some(&mut sockets), prepare)?;
         let attempts = Attempts::new(sessions + 1);
         let interval = nanos(probe.interval);
         let sender = Sender::start(sockets, interval, attempts.clone())
@@ -95,9 +104,10 @@ impl State {
             sender,
             attempts,
             free_ssids: (1..=sessions as u16).collect(),
-            free_peers: (0..sessions as u32).collect(),
+            free_peers: (0..options.peers).collect(),
             peers: Vec::new(),
             regions: Vec::new(),
+            overlay,
             events: Events::new(),
             last_reload_successful: true,
             recorder,
@@ -136,6 +146,7 @@ impl State {
         self.account(now);
         self.judge(moment(now));
         self.judge_links(moment(now));
+        self.route(moment(now));
         self.heartbeat.beat(now);
     }
 
@@ -160,36 +171,33 @@ impl State {
         let moment = moment(now);
         // One list for all of them, so that none costs an allocation.
         let mut memories = Vec::new();
-        let probed = peers.iter_mut().filter_map(|peer| Some((peer.region, peer.path.as_mut()?)));
-        for (place, (region, path)) in probed.enumerate() {
-            memories.clear();
-            memories.extend(path.flows.iter().map(|flow| datapath.session(flow.ssid)));
-            for (flow, memory) in path.flows.iter_mut().zip(&memories) {
-                // Attempts first: what is sent in between must not look like a failure.
-                let attempts = attempts.of(flow.ssid);
-                let missing = attempts.wrapping_sub(memory.sent()) as i32;
-                flow.not_sent = flow.not_sent.max(u64::try_from(missing).unwrap_or(0));
-            }
-            let arrivals = datapath.arrivals(path.index);
+        let probed = peers.iter_mut().filter_map(|peer| {
+            let Peer { region, path, relayed, .. } = peer;
+            Some((*region, path.as_mut()?, relayed))
+        });
+        for (place, (region, path, relayed)) in probed.enumerate() {
             let histogram = &mut regions[region].round_trips;
-            let (health, recent) = (&mut path.health, &mut path.recent);
-            path.account.judge(&memories, arrivals, now, &mut |flow, sent_at, outcome| {
+            path.take_in(datapath, attempts, now, &mut memories, &mut |seen, outcome, health| {
                 if let Outcome::Answered { round_trip } = outcome {
                     histogram.add(round_trip);
-                    recent.add(round_trip);
                 }
-                let seen = Observation::new(flow, sent_at, outcome, moment);
                 if let Some(recorder) = recorder {
-                    recorder.note(place, &seen, moment);
+                    recorder.note(place, seen, moment);
                 }
                 seen.feed(health, moment, settings);
             });
+            for Relayed { path, .. } in relayed {
+                path.take_in(datapath, attempts, now, &mut memories, &mut |seen, _, health| {
+                    seen.feed(health, moment, settings);
+                });
+            }
         }
     }
 
     /// Keeps up with the host: its clock, its addresses, interfaces that were made anew.
     pub fn check_host(&mut self, now: Nanos) {
         self.watch.look(&mut self.datapath, now);
+        self.refresh_ways();
     }
 }
 

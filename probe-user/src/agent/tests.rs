@@ -39,7 +39,7 @@ fn agent(more: &str) -> State {
         {more}
         "#
     );
-    State::start(Config::parse(&config, "f.toml").unwrap()).unwrap()
+    State::start(Config::parse(&config, "f.toml").unwrap(), None).unwrap()
 }
 
 /// Judges until it is so, and returns when that was.

@@ -15,13 +15,14 @@ use super::reader::{Placed, Reader, Section, suggestion};
 use super::value;
 use super::{
     Config, DatapathKind, NodeConfig, PeerAddress, PeerConfig, ProbeConfig, WebConfig, health,
+    overlay::{self, Peers},
     peer, record, reflector,
 };
 use crate::limits::MAX_SESSIONS;
 
 /// The sections that this version knows.
-pub(super) const SECTIONS: [&str; 8] =
-    ["node", "probe", "health", "record", "auth", "reflector", "peer", "web"];
+pub(super) const SECTIONS: [&str; 9] =
+    ["node", "probe", "health", "record", "auth", "reflector", "peer", "overlay", "web"];
 
 /// Reads a whole config.
 pub(super) fn parse(
@@ -53,7 +54,24 @@ fn read(
     let (auth, keys) = auth::read(section(reader, document, "auth"), directory, key_file);
     let reflector = reflector::read(section(reader, document, "reflector"));
     let peers = peers(reader, document, &node, &probe, &keys);
-    Some(Config { node, probe, health, record, auth, reflector, peers, web })
+    let overlay =
+        overlay::read(section(reader, document, "overlay"), &Peers::new(document, &peers));
+    let config = Config { node, probe, health, record, auth, reflector, peers, overlay, web };
+    let sessions = config.paths() * usize::from(config.probe.flows);
+    if sessions > MAX_SESSIONS && config.overlay.is_some() {
+        let message = format!(
+            "with the ways through relays there are {} paths with {} flows each, but there can be {MAX_SESSIONS} sessions \
+             (paths times flows); name fewer relays or lower probe.flows",
+            config.paths(),
+            config.probe.flows,
+        );
+        reader.report(
+            document.get("overlay").map_or(0, |value| value.span().start),
+            "overlay",
+            &message,
+        );
+    }
+    Some(config)
 }
 
 fn unknown_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
@@ -65,7 +83,7 @@ fn unknown_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
         let message = match value.get_ref() {
             DeValue::Table(_) | DeValue::Array(_) => format!(
                 "linkprobe {} does not know this section; {}\
-                 it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]] and [web]",
+                 it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay] and [web]",
                 env!("CARGO_PKG_VERSION"),
                 suggestion(name, &SECTIONS, ""),
             ),

@@ -178,7 +178,11 @@ pub(super) fn attach(ebpf: &mut Ebpf, interface: &str) -> Result<Attachment, sup
     })
 }
 
-fn index_of(interface: &str) -> Result<u32, Error> {
+/// The number of an interface.
+///
+/// # Errors
+/// Where there is none of that name.
+pub fn index_of(interface: &str) -> Result<u32, Error> {
     let none = || Error::NoInterface(interface.to_owned());
     let name = CString::new(interface).map_err(|_| none())?;
     // SAFETY: the name ends with a zero byte.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use aya::programs::{SchedClassifier, Xdp};
 use probe_ebpf::{
     frame::Address,
-    maps::{Tuple, name, program},
+    maps::{Tuple, Way, name, program},
 };
 
 use super::{Error, attach::Attachment, deferred::Queue, kernel::Kernel, socket::Socket};
@@ -88,6 +88,20 @@ impl Backend {
             Self::Socket(socket) => {
                 socket.tables().peers.remove(&address);
             }
+        }
+    }
+
+    /// Sockets do not tell by which interface a probe came; there it counts for its peer.
+    pub(super) fn set_way(&mut self, way: Way, index: u32) -> Result<(), Error> {
+        match self {
+            Self::Kernel(kernel) => kernel.tables.set_way(way, index),
+            Self::Socket(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn remove_way(&mut self, way: Way) {
+        if let Self::Kernel(kernel) = self {
+            kernel.tables.remove_way(way);
         }
     }
 

@@ -36,6 +36,7 @@ impl Kernel {
             .map_max_entries(name::SLOTS, sessions * options.slots)
             .map_max_entries(name::ARRIVALS, options.peers.max(1))
             .map_max_entries(name::PEERS, options.peers.max(1))
+            .map_max_entries(name::WAYS, options.peers.max(1))
             .map_max_entries(name::TUPLES, sessions)
             .map_max_entries(name::COUNTERS, cpus)
             .load(OBJECT)?;

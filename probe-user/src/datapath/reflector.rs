@@ -8,7 +8,7 @@ use std::{
 use probe_ebpf::{
     frame::Address,
     hmac::Key,
-    maps::{Arrivals, Config, MAX_KEYS, PEER_AUTHENTICATED, config_flag},
+    maps::{Arrivals, Config, MAX_KEYS, PEER_AUTHENTICATED, Way, config_flag},
     ntp::NANOS_PER_SECOND,
 };
 use zeroize::Zeroize as _;
@@ -122,6 +122,24 @@ impl Datapath {
             settings.peers.remove(&address);
         });
         self.note_authenticated(address, false);
+        self.next_generation();
+    }
+
+    /// Has probes that come from a peer by one interface counted under an index of their own, and begins to count. The
+    /// interface is told by its number.
+    ///
+    /// # Errors
+    /// Where the map cannot be written.
+    pub fn set_way(&mut self, peer: Address, interface: u32, index: u32) -> Result<(), Error> {
+        self.backend.set_way(Way { peer, interface, reserved: 0 }, index)?;
+        self.memory.arrivals.write(index as usize, |_| Arrivals::default());
+        self.next_generation();
+        Ok(())
+    }
+
+    /// Has them counted as all others of the peer again.
+    pub fn remove_way(&mut self, peer: Address, interface: u32) {
+        self.backend.remove_way(Way { peer, interface, reserved: 0 });
         self.next_generation();
     }
 

@@ -11,7 +11,7 @@ use aya::{
 };
 use probe_ebpf::{
     frame::Address,
-    maps::{ReflectorKey, ReflectorSession, Tuple, name},
+    maps::{ReflectorKey, ReflectorSession, Tuple, Way, name},
 };
 
 use super::Error;
@@ -22,11 +22,13 @@ use crate::{prefix::Prefix, verdict::Nanos};
 #[derive(Clone, Copy)]
 struct Plain<T>(T);
 
-// SAFETY: all four consist of integers only, without padding: their sizes are asserted where they are
+// SAFETY: all five consist of integers only, without padding: their sizes are asserted where they are
 // defined.
 unsafe impl Pod for Plain<Address> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<Tuple> {}
+// SAFETY: as above.
+unsafe impl Pod for Plain<Way> {}
 // SAFETY: as above.
 unsafe impl Pod for Plain<ReflectorKey> {}
 // SAFETY: as above.
@@ -36,6 +38,7 @@ unsafe impl Pod for Plain<ReflectorSession> {}
 pub(super) struct Tables {
     local: HashMap<MapData, Plain<Address>, u32>,
     peers: HashMap<MapData, Plain<Address>, u32>,
+    ways: HashMap<MapData, Plain<Way>, u32>,
     tuples: HashMap<MapData, Plain<Tuple>, u32>,
     allowed: LpmTrie<MapData, Plain<Address>, u32>,
     reflector: HashMap<MapData, Plain<ReflectorKey>, Plain<ReflectorSession>>,
@@ -49,6 +52,7 @@ impl Tables {
         Ok(Self {
             local: take(ebpf, name::LOCAL_ADDRESSES)?,
             peers: take(ebpf, name::PEERS)?,
+            ways: take(ebpf, name::WAYS)?,
             tuples: take(ebpf, name::TUPLES)?,
             allowed: take(ebpf, name::ALLOWED)?,
             reflector: take(ebpf, name::REFLECTOR)?,
@@ -80,6 +84,16 @@ impl Tables {
     /// Forgets it.
     pub(super) fn remove_peer(&mut self, address: Address) {
         self.peers.remove(&Plain(address)).ok();
+    }
+
+    /// Notes under which index the probes count that come by a way.
+    pub(super) fn set_way(&mut self, way: Way, index: u32) -> Result<(), Error> {
+        self.ways.insert(Plain(way), index, 0).map_err(refused(name::WAYS))
+    }
+
+    /// Forgets it.
+    pub(super) fn remove_way(&mut self, way: Way) {
+        self.ways.remove(&Plain(way)).ok();
     }
 
     /// Notes which session has a tuple.

@@ -15,8 +15,9 @@
 use std::cmp::{Ordering, Reverse};
 
 use crate::{
-    health::Settings,
-    verdict::{Cause, MILLISECOND, Nanos, SECOND, State},
+    account::rtt,
+    health::{self, Settings},
+    verdict::{Cause, Direction, MILLISECOND, Nanos, SECOND, State},
 };
 
 /// The place of the direct candidate among those of a destination.
@@ -58,6 +59,26 @@ impl View {
         heard: None,
         is_down: false,
     };
+
+    /// Of a path that is probed: its verdict, its latest round trips, when its last answer came.
+    #[must_use]
+    pub fn of(
+        path: &health::Path,
+        recent: &rtt::Recent,
+        heard: Option<Nanos>,
+        is_down: bool,
+        settings: &Settings,
+    ) -> Self {
+        let verdict = path.direction(Direction::Forward, settings);
+        Self {
+            state: verdict.state,
+            cause: verdict.cause,
+            loss: verdict.evidence.loss_interval,
+            round_trip: recent.median(),
+            heard,
+            is_down,
+        }
+    }
 
     fn is_healthy(&self) -> bool {
         self.state == State::Healthy && !self.is_down

@@ -1,1 +1,459 @@
-//! Later.
+//! The kernel's routes and rules, as far as they are ours, and its answers to where a packet would go.
+//!
+//! Netlink tells interfaces by number; here they have their names. What has another protocol than ours is not seen, and
+//! cannot be changed: where a route of somebody else's stands in the place of one that is to be added, the kernel refuses.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use rtnetlink::{
+    Handle, IpVersion, MulticastGroup, RouteMessageBuilder, new_connection_with_strict_check,
+    new_multicast_connection,
+    packet_core::NetlinkPayload,
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        link::{LinkAttribute, LinkFlags},
+        route::{
+            RouteAddress, RouteAttribute, RouteMessage, RouteNextHopFlags, RouteProtocol,
+            RouteScope, RouteType,
+        },
+        rule::{RuleAction, RuleAttribute, RuleMessage},
+    },
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::plan::{Change, Key, PROTOCOL, Route, Rule, Selector, To};
+use crate::prefix::Prefix;
+
+/// Why the kernel did not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no netlink.
+    #[error("cannot open a netlink socket: {0}")]
+    Socket(#[from] io::Error),
+    /// There is no such interface.
+    #[error("there is no interface `{0}`")]
+    NoInterface(String),
+    /// Somebody else's route is in the place of ours.
+    #[error(
+        "another route to {prefix} with metric {metric} is in table {table}, and linkprobe replaces none that is not its \
+         own: take it out, or give the overlay another `metric`",
+        prefix = .0.prefix, metric = .0.metric, table = .0.table
+    )]
+    Occupied(Key),
+    /// Another reason.
+    #[error("{what}: {source}")]
+    Refused {
+        /// What it was asked to do.
+        what: String,
+        /// What it said.
+        source: Box<rtnetlink::Error>,
+    },
+}
+
+/// Where a packet would go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// By which interface; `None` where it would be refused or dropped.
+    pub interface: Option<String>,
+    /// To which neighbour; `None` for whoever the address belongs to.
+    pub gateway: Option<IpAddr>,
+}
+
+/// The packet that a question is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'p> {
+    /// Where it is to go.
+    pub to: IpAddr,
+    /// Its mark; 0 for none.
+    pub mark: u32,
+    /// From whom and by which interface it came in; `None` for one of this host's.
+    pub from: Option<(IpAddr, &'p str)>,
+}
+
+/// The interfaces of this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Links {
+    by_name: BTreeMap<String, (u32, bool)>,
+}
+
+impl Links {
+    /// Whether an interface is there, and up.
+    #[must_use]
+    pub fn is_up(&self, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|(_, up)| *up)
+    }
+
+    fn index(&self, name: &str) -> Result<u32, Error> {
+        let found = self.by_name.get(name).map(|(index, _)| *index);
+        found.ok_or_else(|| Error::NoInterface(name.to_owned()))
+    }
+
+    fn name(&self, index: u32) -> Option<&String> {
+        self.by_name.iter().find(|(_, (known, _))| *known == index).map(|(name, _)| name)
+    }
+}
+
+/// The kernel of this network namespace.
+#[derive(Debug)]
+pub struct Kernel {
+    handle: Handle,
+    connection: JoinHandle<()>,
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Kernel {
+    /// Opens a socket to it. To be called on a tokio runtime.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn open() -> Result<Self, Error> {
+        let (connection, handle, _) = new_connection_with_strict_check()?;
+        Ok(Self { handle, connection: tokio::spawn(connection) })
+    }
+
+    /// The interfaces.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub async fn links(&self) -> Result<Links, Error> {
+        let messages: Vec<_> = self
+            .handle
+            .link()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(refused("list interfaces"))?;
+        let mut links = Links::default();
+        for message in messages {
+            let (index, up) = (message.header.index, message.header.flags.contains(LinkFlags::Up));
+            for attribute in message.attributes {
+                if let LinkAttribute::IfName(name) = attribute {
+                    links.by_name.insert(name, (index, up));
+                }
+            }
+        }
+        Ok(links)
+    }
+
+    /// Our routes, in all tables.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub async fn routes(&self, links: &Links) -> Result<BTreeSet<Route>, Error> {
+        let mut routes = BTreeSet::new();
+        for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+            let mut filter = RouteMessage::default();
+            filter.header.address_family = family;
+            filter.header.protocol = PROTOCOL.into();
+            let mut answers = self.handle.route().get(filter).execute();
+            while let Some(message) = answers.try_next().await.map_err(refused("list routes"))? {
+                // The kernel filters, but not each one that is in use.
+                if message.header.protocol == PROTOCOL.into() {
+                    routes.insert(route(&message, links));
+                }
+            }
+        }
+        Ok(routes)
+    }
+
+    /// Our rules.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub async fn rules(&self) -> Result<BTreeSet<Rule>, Error> {
+        let mut rules = BTreeSet::new();
+        for version in [IpVersion::V4, IpVersion::V6] {
+            let mut answers = self.handle.rule().get(version).execute();
+            while let Some(message) = answers.try_next().await.map_err(refused("list rules"))? {
+                rules.extend(rule(&message));
+            }
+        }
+        Ok(rules)
+    }
+
+    /// Changes a route.
+    ///
+    /// # Errors
+    /// Where the kernel refuses, or the interface is not there.
+    pub async fn change_route(&self, change: &Change<Route>, links: &Links) -> Result<(), Error> {
+        let routes = self.handle.route();
+        match change {
+            Change::Add(route) => match routes.add(route_message(route, links)?).execute().await {
+                Err(rtnetlink::Error::NetlinkError(error)) if error.raw_code() == -libc::EEXIST => {
+                    Err(Error::Occupied(route.key))
+                }
+                done => done.map_err(refused_route("add", route)),
+            },
+            Change::Replace(route) => {
+                let request = routes.add(route_message(route, links)?).replace();
+                request.execute().await.map_err(refused_route("replace", route))
+            }
+            Change::Remove(route) => {
+                let mut message = route_message(&Route { to: To::Other, ..route.clone() }, links)?;
+                message.header.scope = RouteScope::NoWhere;
+                routes.del(message).execute().await.map_err(refused_route("remove", route))
+            }
+        }
+    }
+
+    /// Changes a rule.
+    ///
+    /// # Errors
+    /// Where the kernel refuses.
+    pub async fn change_rule(&self, change: &Change<Rule>) -> Result<(), Error> {
+        let (doing, rule) = match change {
+            Change::Add(rule) | Change::Replace(rule) => ("add", rule),
+            Change::Remove(rule) => ("remove", rule),
+        };
+        let message = rule_message(rule);
+        let done = if doing == "add" {
+            let mut request = self.handle.rule().add();
+            *request.message_mut() = message;
+            request.execute().await
+        } else {
+            self.handle.rule().del(message).execute().await
+        };
+        done.map_err(refused(format!("{doing} the rule with priority {}", rule.priority)))
+    }
+
+    /// Where a packet would go, as `ip route get` says it.
+    ///
+    /// # Errors
+    /// Where the interface that it is to come from is not there, or the kernel does not tell.
+    pub async fn way(&self, packet: Packet<'_>, links: &Links) -> Result<Way, Error> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(packet.to);
+        message.header.destination_prefix_length = bits(packet.to);
+        message.attributes.push(RouteAttribute::Destination(packet.to.into()));
+        if packet.mark != 0 {
+            message.attributes.push(RouteAttribute::Mark(packet.mark));
+        }
+        if let Some((source, interface)) = packet.from {
+            message.header.source_prefix_length = bits(source);
+            message.attributes.push(RouteAttribute::Source(source.into()));
+            message.attributes.push(RouteAttribute::Iif(links.index(interface)?));
+        }
+        let nowhere = Way { interface: None, gateway: None };
+        let answer = match self.handle.route().get(message).execute().try_next().await {
+            Ok(answer) => answer,
+            // Unreachable, prohibited, no route, from an address that is not believed.
+            Err(rtnetlink::Error::NetlinkError(_)) => return Ok(nowhere),
+            Err(error) => return Err(refused("ask for a route")(error)),
+        };
+        let Some(answer) = answer.filter(|answer| answer.header.kind == RouteType::Unicast) else {
+            return Ok(nowhere);
+        };
+        let (interface, gateway) = next_hop(&answer);
+        Ok(Way { interface: interface.and_then(|index| links.name(index).cloned()), gateway })
+    }
+}
+
+/// Tells when routes, rules or interfaces change that may be ours. It ends with its receiver, or where the kernel has more
+/// to tell than can be taken in; then everything is to be looked at.
+///
+/// # Errors
+/// Where the kernel has no such socket.
+pub fn watch(
+    is_ours: impl Fn(&Prefix) -> bool + Send + 'static,
+) -> Result<mpsc::Receiver<()>, Error> {
+    let groups = [
+        MulticastGroup::Link,
+        MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
+        MulticastGroup::Ipv4Rule,
+        MulticastGroup::Ipv6Rule,
+    ];
+    let (connection, _, mut messages) = new_multicast_connection(&groups)?;
+    let connection = tokio::spawn(connection);
+    // One is enough: it says that there is something to look at.
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let message = tokio::select! {
+                message = messages.next() => message,
+                () = sender.closed() => None,
+            };
+            let Some((message, _)) = message else { break };
+            if let NetlinkPayload::InnerMessage(message) = message.payload
+                && concerns(&message, &is_ours)
+            {
+                sender.try_send(()).ok();
+            }
+        }
+        connection.abort();
+    });
+    Ok(receiver)
+}
+
+/// Whether a message may be about what is ours: a route of another protocol is, if it is to one of our destinations.
+fn concerns(message: &RouteNetlinkMessage, is_ours: &impl Fn(&Prefix) -> bool) -> bool {
+    match message {
+        RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
+            route.header.protocol == PROTOCOL.into() || is_ours(&destination(route))
+        }
+        _ => true,
+    }
+}
+
+fn refused(what: impl std::fmt::Display) -> impl FnOnce(rtnetlink::Error) -> Error {
+    let what = format!("cannot {what}");
+    move |source| Error::Refused { what, source: Box::new(source) }
+}
+
+fn refused_route(doing: &str, Route { key, .. }: &Route) -> impl FnOnce(rtnetlink::Error) -> Error {
+    refused(format!("{doing} the route to {} in table {}", key.prefix, key.table))
+}
+
+const fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+const fn bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn address(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
+}
+
+/// Interface and neighbour that a route leads to.
+fn next_hop(message: &RouteMessage) -> (Option<u32>, Option<IpAddr>) {
+    let interface = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    });
+    let gateway = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Gateway(gateway) => address(gateway),
+        _ => None,
+    });
+    (interface, gateway)
+}
+
+/// The addresses that a route is for.
+fn destination(message: &RouteMessage) -> Prefix {
+    let named = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(destination) => address(destination),
+        _ => None,
+    });
+    let all = match message.header.address_family {
+        AddressFamily::Inet6 => Prefix::ALL_IPV6,
+        _ => Prefix::ALL_IPV4,
+    };
+    let length = message.header.destination_prefix_length;
+    named.map_or(all, |address| Prefix::of(address, length))
+}
+
+/// The route in a message.
+fn route(message: &RouteMessage, links: &Links) -> Route {
+    let mut table = u32::from(message.header.table);
+    let mut metric = 0;
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Table(number) => table = *number,
+            RouteAttribute::Priority(number) => metric = *number,
+            _ => {}
+        }
+    }
+    let name = |index| links.name(index).cloned();
+    let to = match (message.header.kind, next_hop(message)) {
+        (RouteType::Unreachable, _) => To::Unreachable,
+        (RouteType::Unicast, (interface, gateway)) => match (interface.and_then(name), gateway) {
+            (Some(interface), Some(gateway)) => To::Gateway(gateway, interface),
+            (Some(interface), None) => To::Interface(interface),
+            (None, _) => To::Other,
+        },
+        _ => To::Other,
+    };
+    Route { key: Key { table, prefix: destination(message), metric }, to }
+}
+
+/// The message for a route. One that leads elsewhere is one to be removed, wherever it leads.
+fn route_message(route: &Route, links: &Links) -> Result<RouteMessage, Error> {
+    let Key { table, prefix, metric } = route.key;
+    let mut message = RouteMessageBuilder::<IpAddr>::new()
+        .table_id(table)
+        .priority(metric)
+        .protocol(RouteProtocol::from(PROTOCOL))
+        .destination_prefix(prefix.address(), prefix.length())
+        .map_err(io::Error::other)?
+        .build();
+    match &route.to {
+        To::Gateway(gateway, interface) => {
+            message.attributes.push(RouteAttribute::Gateway((*gateway).into()));
+            message.attributes.push(RouteAttribute::Oif(links.index(interface)?));
+            // The neighbour need not be within a prefix of the tunnel.
+            message.header.flags |= onlink();
+        }
+        To::Interface(interface) => {
+            message.attributes.push(RouteAttribute::Oif(links.index(interface)?));
+            if prefix.is_ipv4() {
+                message.header.scope = RouteScope::Link;
+            }
+        }
+        To::Unreachable => message.header.kind = RouteType::Unreachable,
+        To::Other => message.header.kind = RouteType::Unspec,
+    }
+    Ok(message)
+}
+
+fn onlink() -> rtnetlink::packet_route::route::RouteFlags {
+    let flag = u32::from(RouteNextHopFlags::Onlink.bits());
+    rtnetlink::packet_route::route::RouteFlags::from_bits_retain(flag)
+}
+
+/// The rule in a message, if it is ours.
+fn rule(message: &RuleMessage) -> Option<Rule> {
+    let mut rule = Rule {
+        is_ipv6: message.header.family == AddressFamily::Inet6,
+        priority: 0,
+        selector: Selector::Other,
+        table: u32::from(message.header.table),
+    };
+    let mut is_ours = false;
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Protocol(protocol) => is_ours = u8::from(*protocol) == PROTOCOL,
+            RuleAttribute::Priority(priority) => rule.priority = *priority,
+            RuleAttribute::Table(table) => rule.table = *table,
+            RuleAttribute::Iifname(name) => rule.selector = Selector::From(name.clone()),
+            RuleAttribute::FwMark(mark) if *mark != 0 => rule.selector = Selector::Marked(*mark),
+            _ => {}
+        }
+    }
+    is_ours.then_some(rule)
+}
+
+fn rule_message(rule: &Rule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = if rule.is_ipv6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    message.header.action = RuleAction::ToTable;
+    message.attributes.push(RuleAttribute::Priority(rule.priority));
+    message.attributes.push(RuleAttribute::Table(rule.table));
+    message.attributes.push(RuleAttribute::Protocol(PROTOCOL.into()));
+    match &rule.selector {
+        Selector::From(interface) => {
+            message.attributes.push(RuleAttribute::Iifname(interface.clone()))
+        }
+        Selector::Marked(mark) => {
+            message.attributes.push(RuleAttribute::FwMark(*mark));
+            message.attributes.push(RuleAttribute::FwMask(u32::MAX));
+        }
+        Selector::Other => {}
+    }
+    message
+}

@@ -133,6 +133,7 @@ impl Session {
             ssid: SSID,
             flow: 0,
             reflector: plan.target,
+            mark: 0,
             template: Template::new(SSID, plan.mode, &plan.tlvs),
             count: plan.count,
         }]);

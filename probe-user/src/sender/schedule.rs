@@ -139,7 +139,14 @@ mod tests {
         let reflector = "192.0.2.1:862".parse().unwrap();
         let template = |ssid| Template::new(ssid, Mode::Unauthenticated, &[]);
         (1..=count)
-            .map(|ssid| Target { ssid, flow: 0, reflector, template: template(ssid), count: None })
+            .map(|ssid| Target {
+                ssid,
+                flow: 0,
+                reflector,
+                mark: 0,
+                template: template(ssid),
+                count: None,
+            })
             .collect()
     }
 

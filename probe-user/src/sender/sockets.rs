@@ -167,17 +167,37 @@ impl Pair {
     }
 }
 
+/// A mark as ancillary data of a message (`cmsg(3)`).
+#[repr(C, align(8))]
+struct Mark {
+    header: libc::cmsghdr,
+    mark: u32,
+}
+
+impl Mark {
+    const fn new(mark: u32) -> Self {
+        let header = libc::cmsghdr {
+            cmsg_len: (size_of::<libc::cmsghdr>() + size_of::<u32>()) as _,
+            cmsg_level: libc::SOL_SOCKET,
+            cmsg_type: libc::SO_MARK,
+        };
+        Self { header, mark }
+    }
+}
+
 /// Packets for one `sendmmsg`.
 #[derive(Default)]
 struct Batch<'a> {
     targets: Vec<&'a Target>,
     addresses: Vec<SockAddr>,
+    marks: Vec<Mark>,
 }
 
 impl<'a> Batch<'a> {
     fn push(&mut self, target: &'a Target) {
         self.targets.push(target);
         self.addresses.push(target.reflector.into());
+        self.marks.push(Mark::new(target.mark));
     }
 
     /// Sends what there is, and empties the batch.
@@ -198,13 +218,18 @@ impl<'a> Batch<'a> {
             .addresses
             .iter()
             .zip(&mut parts)
-            .map(|(address, part)| {
+            .zip(&mut self.marks)
+            .map(|((address, part), mark)| {
                 // SAFETY: all zeros is an empty header.
                 let mut message: libc::mmsghdr = unsafe { zeroed() };
                 message.msg_hdr.msg_name = address.as_ptr().cast_mut().cast();
                 message.msg_hdr.msg_namelen = address.len();
                 message.msg_hdr.msg_iov = part;
                 message.msg_hdr.msg_iovlen = 1;
+                if mark.mark != 0 {
+                    message.msg_hdr.msg_control = (&raw mut *mark).cast();
+                    message.msg_hdr.msg_controllen = size_of::<Mark>() as _;
+                }
                 message
             })
             .collect();
@@ -222,5 +247,6 @@ impl<'a> Batch<'a> {
         drop(messages);
         self.targets.drain(..).for_each(|target| attempted(target.ssid));
         self.addresses.clear();
+        self.marks.clear();
     }
 }

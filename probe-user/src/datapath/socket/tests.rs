@@ -57,6 +57,7 @@ impl Bench {
                 ssid: SSID,
                 flow: 0,
                 reflector,
+                mark: 0,
                 template: Template::new(SSID, mode, tlvs),
                 count: None,
             },
