@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{Ipv6Addr, SocketAddr, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
@@ -13,10 +13,12 @@ use anyhow::{Context as _, Result, ensure};
 use crate::{
     clock,
     impairment::{Counters, Impairment, Loss, rule},
+    machine::{FORWARDING, SETTINGS},
     namespace::Namespace,
+    overlay::{self, Host},
     registry::{Entry, lock},
     relay::Relay,
-    site::{SETTINGS, Site},
+    site::Site,
 };
 
 /// How long a new lab may take until its links carry packets.
@@ -28,6 +30,7 @@ const LONGEST_NAME: usize = 12;
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     sites: Vec<String>,
+    overlay: bool,
     keep_files: bool,
 }
 
@@ -43,6 +46,13 @@ impl Builder {
     #[must_use]
     pub fn sites(self, names: &[&str]) -> Self {
         names.iter().fold(self, |builder, name| builder.site(name))
+    }
+
+    /// Makes every site the gateway of a host, with a tunnel to each other site: see [`crate::overlay`].
+    #[must_use]
+    pub const fn overlay(mut self) -> Self {
+        self.overlay = true;
+        self
     }
 
     /// Leaves the directory with configs and logs when the lab is dropped.
@@ -70,7 +80,7 @@ impl Builder {
         let entry = Entry::open(self.keep_files)?;
         let wan = entry.namespace("wan")?;
         wan.sysctl(&SETTINGS)?;
-        wan.sysctl(&[("ipv4/ip_forward", "1"), ("ipv6/conf/all/forwarding", "1")])?;
+        wan.sysctl(&FORWARDING)?;
         wan.ip("link set lo up\n")?;
         let sites = (1_u8..)
             .zip(&self.sites)
@@ -80,9 +90,12 @@ impl Builder {
         for site in &sites {
             site.connect().with_context(|| format!("cannot connect {}", site.name()))?;
         }
-        await_links(&wan, &sites)?;
+        for site in &sites {
+            await_echo(site, &wan, site.gateways())?;
+        }
+        let hosts = if self.overlay { overlay::build(&entry, &sites)? } else { Vec::new() };
         let relay = Mutex::new(None);
-        Ok(Lab { impairment, relay, sites, wan, entry })
+        Ok(Lab { impairment, relay, hosts, sites, wan, entry })
     }
 }
 
@@ -92,6 +105,7 @@ pub struct Lab {
     // In the order in which they must go.
     impairment: Impairment,
     relay: Mutex<Option<Relay>>,
+    pub(crate) hosts: Vec<Host>,
     sites: Vec<Site>,
     wan: Namespace,
     entry: Arc<Entry>,
@@ -221,34 +235,35 @@ impl Lab {
     }
 }
 
-/// Waits until a datagram goes from each site to the WAN and back, in both versions. That also makes
-/// the neighbours known to one another.
-fn await_links(wan: &Namespace, sites: &[Site]) -> Result<()> {
-    let echo = wan.run(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)))?.context("cannot bind")?;
+/// Waits until a datagram goes from one namespace to addresses of another and back, in both versions. That
+/// also makes the neighbours known to one another.
+pub(crate) fn await_echo(
+    from: &Namespace,
+    to: &Namespace,
+    (ipv4, ipv6): (Ipv4Addr, Ipv6Addr),
+) -> Result<()> {
+    let echo = to.run(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)))?.context("cannot bind")?;
     let port = echo.local_addr()?.port();
     let short = Some(Duration::from_millis(20));
     echo.set_read_timeout(short)?;
-    for site in sites {
-        let (ipv4, ipv6) = site.gateways();
-        for gateway in [SocketAddr::from((ipv4, port)), SocketAddr::from((ipv6, port))] {
-            let local = if gateway.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-            let probe = site.run(|| UdpSocket::bind(local))?.context("cannot bind")?;
-            probe.set_read_timeout(short)?;
-            let there_and_back = || -> io::Result<()> {
-                let mut buffer = [0; 1];
-                probe.send_to(&[0], gateway)?;
-                let (_, from) = echo.recv_from(&mut buffer)?;
-                echo.send_to(&buffer, from)?;
-                probe.recv_from(&mut buffer).map(drop)
-            };
-            let deadline = clock::now() + PATIENCE;
-            while let Err(error) = there_and_back() {
-                if clock::now() >= deadline {
-                    return Err(error)
-                        .with_context(|| format!("no packet from {} to {gateway}", site.name()));
-                }
-                std::thread::sleep(Duration::from_millis(1));
+    for target in [SocketAddr::from((ipv4, port)), SocketAddr::from((ipv6, port))] {
+        let local = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let probe = from.run(|| UdpSocket::bind(local))?.context("cannot bind")?;
+        probe.set_read_timeout(short)?;
+        let there_and_back = || -> io::Result<()> {
+            let mut buffer = [0; 1];
+            probe.send_to(&[0], target)?;
+            let (_, from) = echo.recv_from(&mut buffer)?;
+            echo.send_to(&buffer, from)?;
+            probe.recv_from(&mut buffer).map(drop)
+        };
+        let deadline = clock::now() + PATIENCE;
+        while let Err(error) = there_and_back() {
+            if clock::now() >= deadline {
+                return Err(error)
+                    .with_context(|| format!("no packet from {} to {target}", from.name()));
             }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
     Ok(())

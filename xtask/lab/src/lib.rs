@@ -19,11 +19,16 @@
 //!
 //! Site S, counted from 1, has the interface `wan0` with 10.77.S.2/24 and fd77:0:0:S::2/64; the WAN has
 //! the same with ::1 and .1, and routes. The addresses are the same in every lab; the namespaces are
-//! named `lp-PID-N-SITE`. All of it is taken away when the [`Lab`] is dropped, when the process panics
-//! or is asked to end by a signal, and, where it was killed, before the next lab is built.
+//! named `lp-PID-N-SITE`, those of the hosts of an overlay `lp-PID-N-SITE-h`. All of it is taken away when
+//! the [`Lab`] is dropped, when the process panics or is asked to end by a signal, and, where it was killed,
+//! before the next lab is built.
 //!
 //! - [`lab`]: what to build, and the faults.
 //! - [`site`]: a data center: its addresses, link and processes.
+//! - [`overlay`]: tunnels between the sites, and hosts behind them.
+//! - [`ways`]: which way packets of the overlay go, at any time.
+//! - [`stream`]: a TCP connection that knows how long it has stood still.
+//! - [`machine`]: a namespace with processes in it.
 //! - [`namespace`]: a network namespace, for sockets and commands inside.
 //! - [`process`]: a process in a site.
 //! - [`agent`]: agents that probe one another.
@@ -38,15 +43,23 @@ pub mod clock;
 pub mod events;
 pub mod impairment;
 pub mod lab;
+pub mod machine;
 pub mod namespace;
+pub mod overlay;
 pub mod process;
 mod registry;
 mod relay;
 pub mod site;
+pub mod stream;
+pub mod ways;
 
 pub use agent::{Agent, Mesh};
 pub use impairment::{Counters, Loss};
 pub use lab::{Builder, Lab};
+pub use machine::Machine;
 pub use namespace::Namespace;
+pub use overlay::Host;
 pub use process::{Process, Signal};
 pub use site::{Link, Site};
+pub use stream::Stream;
+pub use ways::Way;

@@ -154,7 +154,7 @@ fn a_process_can_be_stopped_asked_and_read() -> Result<()> {
 /// The holder, and what it says of its lab: prefix of the names, process, directory.
 fn holder() -> Result<(Child, String, u32, String)> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_lab"))
-        .args(["hold", "fra", "nyc"])
+        .args(["hold", "--overlay", "fra", "nyc"])
         .stdout(Stdio::piped())
         .spawn()?;
     let output = BufReader::new(child.stdout.take().context("no output")?);
@@ -177,7 +177,7 @@ fn signal(child: &Child, signal: i32) {
 fn a_signal_leaves_nothing() -> Result<()> {
     for (number, code) in [(libc::SIGINT, 130), (libc::SIGTERM, 143), (libc::SIGHUP, 129)] {
         let (mut child, prefix, pid, directory) = holder()?;
-        assert_eq!(namespaces(&prefix).len(), 3);
+        assert_eq!(namespaces(&prefix).len(), 5);
         signal(&child, number);
         assert_eq!(child.wait()?.code(), Some(code));
         assert_eq!(namespaces(&prefix), Vec::<String>::new());
