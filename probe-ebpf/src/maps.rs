@@ -53,6 +53,9 @@ pub const NO_PEER: u32 = u32::MAX;
 /// Set in the value of [`name::PEERS`] besides the index: only authenticated packets of this peer count.
 pub const PEER_AUTHENTICATED: u32 = 1 << 31;
 
+/// What the marks of steered packets have in common: the upper half. The lower half says where they go.
+pub const STEERED: u32 = 0x6c70_0000;
+
 /// Keys that can be in use at once. Their indices are 1 to this; index 0 stands for "no key".
 pub const MAX_KEYS: u32 = 4;
 

@@ -238,6 +238,10 @@ impl web::Source for Arc<Agent> {
         self.lock().region_links(clock::monotonic(), clock::realtime())
     }
 
+    fn overlay(&self) -> Option<crate::report::overlay::Overlay> {
+        self.lock().overlay_report(clock::monotonic(), clock::realtime())
+    }
+
     fn events(&self) -> tokio::sync::broadcast::Receiver<crate::report::Event> {
         self.lock().events.listen()
     }

@@ -1,11 +1,14 @@
 //! The commands that tell: `linkprobe status` and `linkprobe check` of a running agent, `linkprobe explain` of a config.
 //!
-//! - `table`: paths as a table for people.
+//! - `table`: paths as a table for people; `columns`: any table.
+//! - `overlay`: which way traffic goes.
 //! - `explain`: what a config guarantees.
 //! - `plugin`: paths as the one line and exit code of a monitoring plugin.
 //! - `units`: numbers with units.
 
+mod columns;
 mod explain;
+mod overlay;
 mod plugin;
 mod table;
 #[cfg(test)]
@@ -17,10 +20,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 pub use explain::{explain, explain_table};
+pub use overlay::overlay_table;
 pub use plugin::{Selection, check};
+use serde::de::DeserializeOwned;
 pub use table::status_table;
 
-use crate::report::Paths;
+use crate::report::{Paths, overlay::Overlay};
 
 /// Where an agent listens unless its config says otherwise.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:9862";
@@ -38,11 +43,20 @@ const LIMIT: u64 = 256 << 20;
 /// # Errors
 /// Where no agent answers within three seconds, or what answers is none; the message says what to do.
 pub fn fetch_paths(url: &str) -> Result<Paths> {
-    let (scheme, host) = url.split_once("://").unwrap_or(("http", url));
-    if scheme != "http" {
-        bail!("{url} is not the URL of an agent, which speaks plain HTTP; {EXAMPLE}");
-    }
-    let base = format!("http://{}", host.trim_end_matches('/'));
+    fetch(url, "/api/v1/paths")
+}
+
+/// Asks the agent at a URL for its routes, as [`fetch_paths`] does for paths.
+///
+/// # Errors
+/// As those of [`fetch_paths`], and where it routes nothing.
+pub fn fetch_overlay(url: &str) -> Result<Overlay> {
+    fetch(url, "/api/v1/overlay")
+}
+
+/// Asks the agent at a URL for the document at a path.
+pub(crate) fn fetch<T: DeserializeOwned>(url: &str, path: &str) -> Result<T> {
+    let base = base(url)?;
     // The variables for proxies are about the web, not about a service on this host.
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
@@ -50,17 +64,32 @@ pub fn fetch_paths(url: &str) -> Result<Paths> {
         .proxy(None)
         .build()
         .into();
-    let mut response = match agent.get(format!("{base}/api/v1/paths")).call() {
+    let mut response = match agent.get(format!("{base}{path}")).call() {
         Ok(response) => response,
         Err(error) => bail!(no_answer(&base, &error)),
     };
     let status = response.status();
+    if status == 404
+        && let Ok(why) = response.body_mut().read_to_string()
+        && why.starts_with("this agent")
+    {
+        bail!("{base}: {}", why.trim_end());
+    }
     if !status.is_success() {
         bail!("{base} answers {status}: is it a linkprobe agent?");
     }
     response.body_mut().with_config().limit(LIMIT).read_json().with_context(|| {
         format!("the answer of {base} cannot be read: is it a linkprobe agent of this version?")
     })
+}
+
+/// The URL of an agent in full, without a slash at its end.
+pub(crate) fn base(url: &str) -> Result<String> {
+    let (scheme, host) = url.split_once("://").unwrap_or(("http", url));
+    if scheme != "http" {
+        bail!("{url} is not the URL of an agent, which speaks plain HTTP; {EXAMPLE}");
+    }
+    Ok(format!("http://{}", host.trim_end_matches('/')))
 }
 
 fn no_answer(base: &str, error: &ureq::Error) -> String {

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
-use probe_user::{agent, client, config::Config, keys, ping, replay};
+use probe_user::{agent, client, config::Config, keys, overlay, ping, replay};
 
 /// Watches the links between data centers from inside the kernel, and says per direction whether each
 /// path is usable.
@@ -73,6 +73,11 @@ enum Command {
     /// A running agent records where its config says, in `[record]`. Of the configs only `[health]` counts; how the paths were
     /// probed is part of the recording.
     Replay(replay::Arguments),
+    /// Look at the routes of the overlay, or take them out
+    Overlay {
+        #[command(subcommand)]
+        command: OverlayCommand,
+    },
     /// Make keys for authenticated mode
     Key {
         #[command(subcommand)]
@@ -90,6 +95,23 @@ struct AgentUrl {
     /// Where the agent listens: `listen` in the section `web` of its config
     #[arg(long, default_value = client::DEFAULT_URL)]
     url: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum OverlayCommand {
+    /// Show which way traffic goes to each destination of a running agent, why, and what else there is
+    Status {
+        #[command(flatten)]
+        agent: AgentUrl,
+        /// Print the document of /api/v1/overlay instead of tables
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take out all routes and rules that an agent has put in (needs root or CAP_NET_ADMIN)
+    ///
+    /// An agent leaves them in place when it ends, so that traffic goes on. They are known by their protocol, 98; no others
+    /// are touched. A running agent would put them in again: stop it first.
+    Flush,
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,6 +208,19 @@ fn execute(command: Command) -> Result<ExitCode> {
             print(&text)?;
         }
         Command::Replay(arguments) => replay::run(&arguments, &mut io::stdout().lock())?,
+        Command::Overlay { command: OverlayCommand::Status { agent, json } } => {
+            let overlay = client::fetch_overlay(&agent.url)?;
+            let text = if json {
+                serde_json::to_string_pretty(&overlay)? + "\n"
+            } else {
+                client::overlay_table(&overlay)
+            };
+            print(&text)?;
+        }
+        Command::Overlay { command: OverlayCommand::Flush } => {
+            let (routes, rules) = block_on(overlay::flush())?;
+            print(&format!("{routes} routes and {rules} rules taken out\n"))?;
+        }
         Command::Key { command: KeyCommand::Generate { id } } => {
             let id = id.unwrap_or_else(keys::id_of_today);
             let line = keys::generate(&id).map_err(anyhow::Error::msg)?;

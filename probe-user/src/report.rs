@@ -1,5 +1,9 @@
 //! What an agent tells the outside: the documents of the HTTP API, as `linkprobe status`, the tests
 //! and every other client read them.
+//!
+//! - [`overlay`]: which way traffic goes, and why.
+
+pub mod overlay;
 
 use std::iter;
 

@@ -9,6 +9,7 @@
 //! | `/-/reload`       | POST: 200 and what changed, or 400 and why the config was refused |
 //! | `/api/v1/paths`   | [`report::Paths`] as JSON                                       |
 //! | `/api/v1/regions` | [`report::Regions`] as JSON                                     |
+//! | `/api/v1/overlay` | [`report::overlay::Overlay`] as JSON, or 404 where the config has no `[overlay]` |
 //! | `/api/v1/events`  | every [`report::Event`] from now on, as server-sent events      |
 
 #[cfg(test)]
@@ -47,6 +48,9 @@ pub trait Source: Send + Sync + 'static {
     /// The links to regions.
     fn regions(&self) -> report::Regions;
 
+    /// The routes, if the agent routes anything.
+    fn overlay(&self) -> Option<report::overlay::Overlay>;
+
     /// The changes of verdicts from now on.
     fn events(&self) -> broadcast::Receiver<report::Event>;
 
@@ -75,6 +79,7 @@ pub fn router(source: Arc<dyn Source>) -> Router {
         .route("/-/reload", post(reload))
         .route("/api/v1/paths", get(paths))
         .route("/api/v1/regions", get(regions))
+        .route("/api/v1/overlay", get(overlay))
         .route("/api/v1/events", get(events))
         .with_state(source)
 }
@@ -146,6 +151,16 @@ async fn paths(agent: Agent) -> Response {
 async fn regions(agent: Agent) -> Response {
     match ask(agent, Source::regions).await {
         Ok(regions) => ([NO_STORE], Json(regions)).into_response(),
+        Err(failed) => failed,
+    }
+}
+
+async fn overlay(agent: Agent) -> Response {
+    match ask(agent, Source::overlay).await {
+        Ok(Some(overlay)) => ([NO_STORE], Json(overlay)).into_response(),
+        Ok(None) => {
+            plain(StatusCode::NOT_FOUND, "this agent routes nothing: its config has no [overlay]")
+        }
         Err(failed) => failed,
     }
 }

@@ -7,7 +7,7 @@ use aya_ebpf::{bindings::BPF_F_MARK_MANGLED_0, programs::TcContext};
 use probe_ebpf::{
     checksum::Sum,
     frame::{BytesMut, Udp, udp as udp_field},
-    maps::{Config, Counter, Session, SlotState, session_flag},
+    maps::{Config, Counter, STEERED, Session, SlotState, session_flag},
     stamp::{self, Mode, Request},
 };
 
@@ -32,6 +32,7 @@ pub(crate) fn handle(ctx: &TcContext) -> Result<(), Counter> {
     if udp.source_port.wrapping_sub(config.first_source_port) >= config.source_ports {
         return Err(Counter::OtherTraffic);
     }
+    unsteer(ctx);
     if udp.payload_length() < stamp::LENGTH {
         return Err(Counter::NoSession);
     }
@@ -50,6 +51,19 @@ pub(crate) fn handle(ctx: &TcContext) -> Result<(), Counter> {
         departure.stamp(&mut packet, Mode::Authenticated)
     };
     stamped.ok_or(Counter::NoSession)
+}
+
+/// Takes the mark off that has led a packet here. A tunnel hands marks on to the packets that it makes, and these are to go
+/// their own way.
+#[inline(always)]
+fn unsteer(ctx: &TcContext) {
+    // SAFETY: the kernel gave the context for the time that the program runs, and lets the mark be written.
+    unsafe {
+        let mark = addr_of_mut!((*ctx.skb.skb).mark);
+        if mark.read() & 0xffff_0000 == STEERED {
+            mark.write(0);
+        }
+    }
 }
 
 /// Whether a packet with the session's SSID is also on the session's way.

@@ -1,5 +1,9 @@
 //! The overlay of an agent: the candidates are probed with the paths to peers, the judge chooses among them, and the actuator
 //! is told.
+//!
+//! - `report`: what the outside is told.
+
+mod report;
 
 use std::sync::Arc;
 
@@ -14,7 +18,7 @@ use crate::{
     config::Config,
     health::{Settings, observation::moment},
     overlay::{
-        actuator::{Actuator, Status},
+        actuator::Actuator,
         choice::{Choice, Move, View},
         plan::Plan,
     },
@@ -78,11 +82,6 @@ impl Overlay {
         self.plan.candidates(number).nth(current).unwrap_or(number)
     }
 
-    /// What is known of the kernel's routes.
-    pub(super) fn status(&self) -> Status {
-        self.actuator.status().clone()
-    }
-
     /// Looks at all candidates of all destinations, and has the kernel told where a choice has changed.
     fn look(&mut self, peers: &[Peer], isolated: bool, now: Nanos, settings: &Settings) {
         let Self { plan, choices, actuator, views } = self;
@@ -98,13 +97,10 @@ impl Overlay {
                 continue;
             }
             views.clear();
-            views.extend(plan.candidates(number).map(|via| {
-                let path = match via == number {
-                    true => peer.path.as_ref(),
-                    false => peer.relayed.iter().find(|one| one.via == via).map(|one| &one.path),
-                };
-                view(path, is_down(via), settings)
-            }));
+            views.extend(
+                plan.candidates(number)
+                    .map(|via| view(report::path(peer, number, via), is_down(via), settings)),
+            );
             if let Some(change) = choice.look(views, isolated, now, settings) {
                 has_changed = true;
                 tell(plan, number, change);

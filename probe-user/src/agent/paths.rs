@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use probe_ebpf::{frame::Address, stamp::Mode};
 
 use super::{
-    peers::place,
+    peers::{Peer, place},
     state::{State, nanos},
 };
 use crate::{
@@ -271,7 +271,7 @@ impl State {
     /// Looks whether tunnels have been made anew, and have other numbers now.
     pub(super) fn refresh_ways(&mut self) {
         let mut peers = std::mem::take(&mut self.peers);
-        for path in peers.iter_mut().flat_map(|peer| peer.paths_mut()) {
+        for path in peers.iter_mut().flat_map(Peer::paths_mut) {
             let ip = path.address.ip();
             if let Some(way) = &mut path.way {
                 self.point(way, ip);
@@ -306,7 +306,7 @@ impl State {
 
     /// Tells the sender whom to probe, and by which way.
     pub(super) fn set_targets(&self) {
-        let targets = self.peers.iter().flat_map(super::peers::Peer::paths).flat_map(|path| {
+        let targets = self.peers.iter().flat_map(Peer::paths).flat_map(|path| {
             path.flows.iter().zip(0..).map(|(flow, index)| Target {
                 ssid: flow.ssid,
                 flow: index,

@@ -73,7 +73,7 @@ impl State {
 
     /// Since when the node holds itself for cut off, in seconds since the Unix epoch. That too is a verdict, and none if
     /// nobody has made it for so long.
-    fn isolated_since(&self, moment: &Moment<'_>) -> Option<f64> {
+    pub(super) fn isolated_since(&self, moment: &Moment<'_>) -> Option<f64> {
         let is_stale = self.heartbeat.age(moment.now) > moment.settings.expiry;
         self.node.isolated_since().filter(|_| !is_stale).map(|since| moment.unix(since))
     }
@@ -110,6 +110,11 @@ pub(super) struct Moment<'s> {
 }
 
 impl<'s> Moment<'s> {
+    /// Such a moment; `now` is monotonic, and `unix` the same since the Unix epoch.
+    pub(super) const fn new(now: Nanos, unix: Nanos, settings: &'s Settings) -> Self {
+        Self { now, unix, settings }
+    }
+
     /// The present; `now` is monotonic, in nanoseconds.
     pub(super) fn now(now: Nanos, settings: &'s Settings) -> Self {
         Self { now, unix: clock::realtime(), settings }
@@ -121,11 +126,11 @@ impl<'s> Moment<'s> {
     }
 
     /// A monotonic time in seconds since the Unix epoch.
-    fn unix(&self, then: Nanos) -> f64 {
+    pub(super) fn unix(&self, then: Nanos) -> f64 {
         seconds(self.unix) - self.age(then)
     }
 
-    fn age(&self, then: Nanos) -> f64 {
+    pub(super) fn age(&self, then: Nanos) -> f64 {
         seconds(self.now.saturating_sub(then))
     }
 
@@ -176,7 +181,11 @@ impl<'s> Moment<'s> {
 
     /// One direction of the path to a peer.
     pub(super) fn direction(&self, peer: &Peer, direction: Direction) -> report::Direction {
-        let Some(path) = &peer.path else { return self.unstarted(peer) };
+        peer.path.as_ref().map_or_else(|| self.unstarted(peer), |path| self.of(path, direction))
+    }
+
+    /// One direction of a path.
+    pub(super) fn of(&self, path: &Path, direction: Direction) -> report::Direction {
         let verdict = self.verdict(path, direction);
         let age = verdict.evidence_at.map(|at| self.age(at));
         let expires = age.map(|age| (seconds(self.settings.expiry) - age).max(0.0));
@@ -194,7 +203,7 @@ impl<'s> Moment<'s> {
     }
 
     /// Of a peer that is not probed yet.
-    fn unstarted(&self, peer: &Peer) -> report::Direction {
+    pub(super) fn unstarted(&self, peer: &Peer) -> report::Direction {
         report::Direction {
             verdict: Verdict::Unknown,
             cause: Cause::Starting,

@@ -1,5 +1,6 @@
 //! `linkprobe status`: the paths as a table.
 
+use super::columns;
 use super::units::{age, percent, round_trip, span};
 use crate::report::{Direction, ISOLATED, Path, Paths, Quantiles};
 use crate::verdict::{Direction as Way, State};
@@ -27,17 +28,13 @@ pub fn status_table(paths: &Paths) -> String {
     if paths.paths.is_empty() {
         return text;
     }
-    let rows: Vec<[String; COLUMNS]> = paths.paths.iter().map(row).collect();
-    let mut widths = HEADER.map(width);
-    for row in &rows {
-        for (widest, cell) in widths.iter_mut().zip(row) {
-            *widest = width(cell).max(*widest);
-        }
-    }
+    let header = HEADER.map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(header).chain(paths.paths.iter().map(row)).collect();
+    let mut lines = columns::lines(&rows, &NUMBERS).into_iter();
     text += "\n";
-    text += &line(&HEADER.map(str::to_owned), &widths);
-    for (row, path) in rows.iter().zip(&paths.paths) {
-        text += &line(row, &widths);
+    text += &lines.next().unwrap_or_default();
+    for (line, path) in lines.zip(&paths.paths) {
+        text += &line;
         if let Some(problem) = &path.problem {
             text += &format!("  problem: {problem}\n");
         }
@@ -150,7 +147,7 @@ fn address(path: &Path) -> String {
 }
 
 /// The verdict, and its cause unless all is well.
-fn verdict(direction: &Direction) -> String {
+pub(super) fn verdict(direction: &Direction) -> String {
     match direction.verdict {
         State::Healthy => direction.verdict.to_string(),
         state => format!("{state} ({})", direction.cause),
@@ -158,7 +155,7 @@ fn verdict(direction: &Direction) -> String {
 }
 
 /// `31 % (24 % to 40 %)`.
-fn loss(direction: &Direction) -> String {
+pub(super) fn loss(direction: &Direction) -> String {
     let Some(ratio) = direction.evidence.loss_ratio else { return NONE.to_owned() };
     let interval = direction.evidence.loss_interval;
     let interval = interval.map(|[low, high]| format!(" ({} to {})", percent(low), percent(high)));
@@ -177,25 +174,4 @@ pub(super) fn lasts(path: &Path) -> f64 {
         _ => in_state.reduce(f64::max),
     };
     longest.unwrap_or_default()
-}
-
-fn line(cells: &[String; COLUMNS], widths: &[usize; COLUMNS]) -> String {
-    let mut text = String::new();
-    for (index, (cell, widest)) in cells.iter().zip(widths).enumerate() {
-        let padding = " ".repeat(widest - width(cell));
-        if NUMBERS.contains(&index) {
-            text += &padding;
-            text += cell;
-        } else {
-            text += cell;
-            text += &padding;
-        }
-        text += "  ";
-    }
-    text.truncate(text.trim_end().len());
-    text + "\n"
-}
-
-fn width(text: &str) -> usize {
-    text.chars().count()
 }

@@ -9,15 +9,20 @@
 //!   takes more than one relay, and none can go round in circles;
 //! - one table for **each relay**, which sends everything to it.
 //!
-//! Probes carry a mark for the table that they are to be looked up in. Below each of these routes lies an unreachable one:
+//! Probes carry a mark for the table that they are to be looked up in, until the program at the tunnel takes it off. Below each of these routes lies an unreachable one:
 //! where a tunnel is down, nothing is sent by another way in its place.
 //!
 //! All of it has [`PROTOCOL`], by which it is known again after a restart; what has another protocol is never touched.
+
+#[cfg(any(test, feature = "simulation"))]
+pub mod model;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
 };
+
+use probe_ebpf::maps::STEERED;
 
 use crate::{
     config::{MAIN_TABLE, OverlayConfig},
@@ -31,7 +36,7 @@ pub const PROTOCOL: u8 = 98;
 pub const DIRECT_TABLE: u32 = 9_862_000;
 
 /// The mark of a probe that is to go the direct way. That for a relay has the number of its gateway more, counted from 1.
-pub const DIRECT_MARK: u32 = 0x6c70_0000;
+pub const DIRECT_MARK: u32 = STEERED;
 
 /// The priority of the rules for what comes in by a tunnel.
 pub const TRANSIT_PRIORITY: u32 = 9_862;

@@ -53,6 +53,10 @@ impl Source for Fake {
         }
     }
 
+    fn overlay(&self) -> Option<crate::report::overlay::Overlay> {
+        None
+    }
+
     fn regions(&self) -> Regions {
         let (node, region) = ("ams1".to_owned(), "ams".to_owned());
         Regions { node, region, at: 1.5, isolated_since: None, regions: Vec::new() }

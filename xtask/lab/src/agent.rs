@@ -3,7 +3,9 @@
 use std::{
     env,
     fmt::Write as _,
-    fs, panic,
+    fs,
+    net::IpAddr,
+    panic,
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
     process::Command,
@@ -41,6 +43,8 @@ pub struct Mesh {
     pub flows: u16,
     /// Probe the IPv6 addresses instead of the IPv4 ones.
     pub ipv6: bool,
+    /// Probe through the tunnels of the lab's overlay instead, and route the LANs behind them.
+    pub overlay: bool,
     /// More TOML for each config, after everything else: whole tables.
     pub more: String,
 }
@@ -52,6 +56,7 @@ impl Default for Mesh {
             timeout: Duration::from_secs(1),
             flows: 4,
             ipv6: false,
+            overlay: false,
             more: String::new(),
         }
     }
@@ -61,7 +66,7 @@ impl Mesh {
     /// The config of the agent of a site, with all other sites as peers.
     #[must_use]
     pub fn config(&self, lab: &Lab, site: &Site) -> String {
-        let Self { interval, timeout, flows, ipv6, more } = self;
+        let Self { interval, timeout, flows, ipv6, overlay, more } = self;
         let (node, region) = (node(site), site.name());
         let mut text = format!(
             "[node]\nname = \"{node}\"\nregion = \"{region}\"\ninterfaces = [\"{INTERFACE}\"]\n\n\
@@ -71,14 +76,30 @@ impl Mesh {
             timeout.as_millis(),
         );
         for peer in lab.sites().iter().filter(|peer| peer.number() != site.number()) {
-            let address: std::net::IpAddr =
-                if *ipv6 { peer.ipv6().into() } else { peer.ipv4().into() };
+            let address: IpAddr = match (*overlay, *ipv6) {
+                (false, false) => peer.ipv4().into(),
+                (false, true) => peer.ipv6().into(),
+                (true, false) => peer.tunnel_ipv4().into(),
+                (true, true) => peer.tunnel_ipv6().into(),
+            };
             let (name, region) = (self::node(peer), peer.name());
             // Writing to a String cannot fail.
             let _ = write!(
                 text,
                 "\n[[peer]]\nname = \"{name}\"\nregion = \"{region}\"\naddress = \"{address}\"\n"
             );
+        }
+        if *overlay {
+            text += "\n[overlay]\n";
+            for peer in lab.sites().iter().filter(|peer| peer.number() != site.number()) {
+                let (name, tunnel) = (self::node(peer), peer.tunnel());
+                let lan = if *ipv6 { peer.lan_ipv6() } else { peer.lan_ipv4() };
+                let _ = write!(
+                    text,
+                    "[[overlay.destinations]]\npeer = \"{name}\"\ninterface = \"{tunnel}\"\n\
+                     prefixes = [\"{lan}\"]\n"
+                );
+            }
         }
         if !more.is_empty() {
             let _ = write!(text, "\n{more}\n");

@@ -50,6 +50,7 @@ fn the_least_config_has_the_defaults_of_the_documentation() {
             stateless: false,
         },
         peers: Vec::new(),
+        overlay: None,
         web: WebConfig { listen: SocketAddr::from(([127, 0, 0, 1], 9862)) },
     };
     assert_eq!(accepted(""), expected);

@@ -197,8 +197,7 @@ fn record() {
 
 #[test]
 fn fields_and_sections_that_nobody_knows() {
-    let known =
-        "it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]] and [web]";
+    let known = "it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay] and [web]";
     let overlay = format!("5:2: overlay: linkprobe VERSION does not know this section; {known}");
     let peers = format!(
         "5:3: peers: linkprobe VERSION does not know this section; did you mean peer? {known}"
@@ -414,7 +413,7 @@ fn mistakes_in_several_sections_are_told_at_once() {
             "6:9: probe.flows: 65 is out of range; write a whole number from 1 to 64",
             "8:1: web.port: is not a field of this section; it has listen",
             "9:2: oauth: linkprobe VERSION does not know this section; did you mean auth? \
-             it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]] and [web]",
+             it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay] and [web]",
             "11:19: health.recovery_probes: 0 is out of range; write a whole number from 1 to 10000",
         ],
     )]);
