@@ -39,7 +39,7 @@ pub(crate) struct Options {
     /// Only these faults
     #[arg(long, value_enum, value_delimiter = ',')]
     faults: Vec<Fault>,
-    /// Two trials of each instead of ten with a blackhole and five with loss
+    /// Two trials of each instead of ten with a blackhole and some with loss
     #[arg(long)]
     quick: bool,
     /// Write all that was measured to this file
@@ -48,11 +48,12 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    const fn trials(&self, fault: Fault) -> usize {
+    const fn trials(&self, fault: Fault) -> u32 {
         match fault {
             _ if self.quick => 2,
             Fault::Blackhole => 10,
             Fault::Loss30 | Fault::Loss10 => 5,
+            Fault::Loss1 => 3,
         }
     }
 }
@@ -73,7 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         for trial in 1..=options.trials(*fault) {
             let of = options.trials(*fault);
             writeln!(stderr(), "{fault}, {trial} of {of}")?;
-            let played = play(contenders, *fault, options)?;
+            let played = play(contenders, *fault, trial, options)?;
             for (outcomes, outcome) in outcomes.iter_mut().zip(played) {
                 outcomes.push(outcome);
             }
@@ -84,6 +85,10 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             outcomes,
         }));
     }
+    for contender in contenders {
+        writeln!(stdout(), "{contender}: {}", contender.configuration())?;
+    }
+    writeln!(stdout(), "Seconds: median (lowest to highest), and the median's ratio to ours.\n")?;
     for line in table::lines(&rows) {
         writeln!(stdout(), "{line}")?;
     }
@@ -96,11 +101,18 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 
 /// One trial of each contender, side by side, each in a network of its own: what else the host does then is
 /// the same for all.
-fn play(contenders: &[Contender], fault: Fault, options: &Options) -> Result<Vec<Outcome>> {
+fn play(
+    contenders: &[Contender],
+    fault: Fault,
+    trial: u32,
+    options: &Options,
+) -> Result<Vec<Outcome>> {
     thread::scope(|scope| {
         let trials: Vec<_> = contenders
             .iter()
-            .map(|contender| scope.spawn(|| trial::run(*contender, fault, &options.agent)))
+            .map(|contender| {
+                scope.spawn(move || trial::run(*contender, fault, trial, &options.agent))
+            })
             .collect();
         let join = |trial: thread::ScopedJoinHandle<'_, Result<Outcome>>| {
             trial.join().map_err(|_| anyhow!("a trial panicked"))?

@@ -114,7 +114,7 @@ fn cells(row: &Row, ours: Option<&Row>) -> Vec<String> {
 fn behind(rows: &[Row]) -> Vec<String> {
     let mut lines = Vec::new();
     for row in rows {
-        let Some(ours) = ours(rows, row) else { continue };
+        let Some(ours) = ours(rows, row).filter(|_| !row.fault.is_tolerable()) else { continue };
         for (name, figure) in FIGURES {
             let (Some(theirs), Some(ours)) =
                 (Summary::of(&row.outcomes, figure), Summary::of(&ours.outcomes, figure))

@@ -47,7 +47,8 @@ pub(super) fn detour(from: &Site, to: &Site) -> String {
     best.expect("there are four sites").to_owned()
 }
 
-fn delay(from: &str, to: &str) -> u64 {
+/// Milliseconds from one site to another.
+pub(super) fn delay(from: &str, to: &str) -> u64 {
     let ends = |(one, other, _): &&(&str, &str, u64)| {
         (*one, *other) == (from, to) || (*one, *other) == (to, from)
     };

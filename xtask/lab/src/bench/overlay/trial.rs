@@ -19,6 +19,12 @@ use super::{
 
 /// How long routes may take to be direct at the beginning.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the network is calm before the fault, once all routes are direct: for histories of hellos and of
+/// probes.
+const SETTLING: Duration = Duration::from_secs(3);
+/// And how much longer from one trial to the next, within a second: the fault is not to find everybody's timers
+/// always at the same point.
+const PHASE: Duration = Duration::from_millis(370);
 /// How long a change of the route is waited for.
 const NEVER: Duration = Duration::from_secs(20);
 /// How long things must stay as they are to count as over.
@@ -39,11 +45,13 @@ pub(super) enum Fault {
     Loss30,
     /// 10 % are lost, one way
     Loss10,
+    /// 1 % are lost, one way: no reason to leave
+    Loss1,
 }
 
 impl Fault {
     /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Blackhole, Self::Loss30, Self::Loss10];
+    pub(super) const ALL: [Self; 4] = [Self::Blackhole, Self::Loss30, Self::Loss10, Self::Loss1];
 
     fn inject(self, lab: &Lab) -> Result<()> {
         let (from, to) = ENDS;
@@ -51,12 +59,18 @@ impl Fault {
             Self::Blackhole => lab.blackhole_both(from, to),
             Self::Loss30 => lab.loss(from, to, Loss::Random(0.3)),
             Self::Loss10 => lab.loss(from, to, Loss::Random(0.1)),
+            Self::Loss1 => lab.loss(from, to, Loss::Random(0.01)),
         }
     }
 
     /// Whether the way back is sick too.
     pub(super) const fn is_both_ways(self) -> bool {
         matches!(self, Self::Blackhole)
+    }
+
+    /// Whether it is none: routes are to stay as they are.
+    pub(super) const fn is_tolerable(self) -> bool {
+        matches!(self, Self::Loss1)
     }
 }
 
@@ -66,6 +80,7 @@ impl fmt::Display for Fault {
             Self::Blackhole => "blackhole",
             Self::Loss30 => "30 % one-way",
             Self::Loss10 => "10 % one-way",
+            Self::Loss1 => "1 % one-way",
         })
     }
 }
@@ -87,24 +102,25 @@ pub(super) struct Outcome {
     pub(super) stall_after: f64,
 }
 
-/// Builds a network, lets the contender settle, and plays the fault.
+/// Builds a network, lets the contender settle, and plays the fault, for the `trial`th time.
 ///
 /// # Errors
 /// Those of the lab and of the contender; and where the stream broke.
-pub(super) fn run(contender: Contender, fault: Fault, agent: &Path) -> Result<Outcome> {
+pub(super) fn run(contender: Contender, fault: Fault, trial: u32, agent: &Path) -> Result<Outcome> {
     let lab = topology::build()?;
     let running = contender.start(&lab, agent)?;
-    let outcome = measure(&lab, contender, fault);
+    let phase = (PHASE * trial).subsec_millis();
+    let outcome = measure(&lab, fault, SETTLING + Duration::from_millis(phase.into()));
     running.stop()?;
     outcome.with_context(|| format!("{contender}, {fault}"))
 }
 
-fn measure(lab: &Lab, contender: Contender, fault: Fault) -> Result<Outcome> {
+fn measure(lab: &Lab, fault: Fault, settling: Duration) -> Result<Outcome> {
     await_direct(lab)?;
     let (from, to) = ENDS;
     let (there, back) = (lab.watch_way(from, to)?, lab.watch_way(to, from)?);
     let stream = Stream::start(lab.host(from)?, lab.host(to)?)?;
-    thread::sleep(contender.settling());
+    thread::sleep(settling);
 
     let struck = clock::now();
     fault.inject(lab)?;
