@@ -52,7 +52,7 @@ impl Options {
         match fault {
             _ if self.quick => 2,
             Fault::Blackhole => 10,
-            Fault::Loss30 | Fault::Loss10 => 5,
+            Fault::Loss30 | Fault::Bursts30 | Fault::Loss10 => 5,
             Fault::Loss1 => 3,
         }
     }

@@ -65,7 +65,7 @@ pub(super) fn start(lab: &Lab, relay: impl Fn(&Site, &Site) -> String) -> Result
             lab.install_route(site.name(), to.name(), &relay(site, to), RELAYED)?;
         }
         let sockets = daemons(lab, site)?;
-        let routes = others(lab, site).map(|to| Route::new(site, to)).collect();
+        let routes = others(lab, site).map(Route::new).collect();
         let (site, stop) = (site.namespace().clone(), Arc::clone(&stop));
         threads.push(thread::spawn(move || follow(&site, &sockets, routes, &stop)));
     }
@@ -139,7 +139,7 @@ struct Route {
 }
 
 impl Route {
-    fn new(_site: &Site, to: &Site) -> Self {
+    fn new(to: &Site) -> Self {
         let (peer, prefix) = (to.tunnel_ipv4().to_string(), to.lan_ipv4());
         let text = format!("{prefix} via {peer} dev {} proto static metric {DIRECT}", to.tunnel());
         Self { peer, text, is_up: false }

@@ -18,20 +18,20 @@ pub(super) struct Row {
     pub(super) outcomes: Vec<Outcome>,
 }
 
-/// A figure that is the better the smaller it is.
+/// A figure that is the better the smaller it is; infinite where it never came, none where it does not apply.
 type Figure = (&'static str, fn(&Outcome) -> Option<f64>);
 
 const FIGURES: [Figure; 4] = [
     ("stall", |outcome| Some(outcome.stall)),
-    ("on a relay after", |outcome| outcome.relayed),
-    ("direct after", |outcome| outcome.direct),
+    ("on a relay after", |outcome| Some(outcome.relayed.unwrap_or(f64::INFINITY))),
+    ("direct after", |outcome| outcome.away.then(|| outcome.direct.unwrap_or(f64::INFINITY))),
     ("stall then", |outcome| Some(outcome.stall_after)),
 ];
 
 /// A median that is less than this much better is no better, in seconds: what the lab can tell.
 const RESOLUTION: f64 = 0.02;
 
-/// Lowest, median and highest of what was measured; infinite where it never came.
+/// Lowest, median and highest of what was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Summary {
     lowest: f64,
@@ -41,8 +41,7 @@ struct Summary {
 
 impl Summary {
     fn of(outcomes: &[Outcome], figure: fn(&Outcome) -> Option<f64>) -> Option<Self> {
-        let mut values: Vec<f64> =
-            outcomes.iter().map(|outcome| figure(outcome).unwrap_or(f64::INFINITY)).collect();
+        let mut values: Vec<f64> = outcomes.iter().filter_map(figure).collect();
         values.sort_by(f64::total_cmp);
         let (lowest, highest) = (*values.first()?, *values.last()?);
         // The mean of the two in the middle, where there are two.
@@ -94,7 +93,8 @@ fn cells(row: &Row, ours: Option<&Row>) -> Vec<String> {
     let mut cells = vec![row.fault.to_string(), row.contender.to_string()];
     cells.extend(FIGURES.iter().map(|(_, figure)| {
         let ours = ours.and_then(|ours| Summary::of(&ours.outcomes, *figure));
-        Summary::of(&row.outcomes, *figure).map_or_else(String::new, |summary| summary.cell(ours))
+        Summary::of(&row.outcomes, *figure)
+            .map_or_else(|| "-".to_owned(), |summary| summary.cell(ours))
     }));
     let changes = Summary::of(&row.outcomes, |outcome| Some(outcome.changes as f64));
     cells.push(changes.map_or_else(String::new, |Summary { lowest, median, highest }| {
@@ -146,6 +146,7 @@ mod tests {
             reverse_moved: false,
             direct: Some(1.0),
             stall_after: 0.01,
+            away: relayed.is_some(),
         };
         Row { fault: Fault::Loss10, contender, outcomes: stalls.iter().map(outcome).collect() }
     }
@@ -157,10 +158,19 @@ mod tests {
             row(Contender::Bfd, &[1.3, 1.3, 1.3], None),
         ];
         let lines = lines(&rows);
-        assert!(lines[2].contains("0.65 (0.50 to 2.00)  0.40 (0.40 to 0.40)"), "{}", lines[2]);
-        assert!(lines[3].contains("1.30 (1.30 to 1.30) 2.0x"), "{}", lines[3]);
-        assert!(lines[3].contains("never (never to never)  1.00"), "{}", lines[3]);
-        assert!(lines[3].ends_with("1 (1 to 1)  0 of 3"), "{}", lines[3]);
+        let squeezed = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            squeezed(&lines[2]),
+            "10 % one-way linkprobe 0.65 (0.50 to 2.00) 0.40 (0.40 to 0.40) 1.00 (1.00 to 1.00) \
+             0.01 (0.01 to 0.01) 1 (1 to 1) 0 of 4"
+        );
+        // Who never left does not come back.
+        assert_eq!(
+            squeezed(&lines[3]),
+            "10 % one-way FRR, BFD and static 1.30 (1.30 to 1.30) 2.0x never (never to never) - \
+             0.01 (0.01 to 0.01) 1 (1 to 1) 0 of 3"
+        );
+        assert_eq!(lines[2].find("0.01"), lines[3].find("0.01"));
         assert_eq!(lines[4..], ["Nobody is ahead of us in any of these figures."]);
     }
 
@@ -174,8 +184,8 @@ mod tests {
         assert_eq!(
             behind(&rows),
             [
-                "BIRD, Babel is ahead of us: 10 % one-way, stall: 0.30 to 0.50",
-                "BIRD, Babel is ahead of us: 10 % one-way, on a relay after: 9.00 to never",
+                "BIRD, Babel 16/16 is ahead of us: 10 % one-way, stall: 0.30 to 0.50",
+                "BIRD, Babel 16/16 is ahead of us: 10 % one-way, on a relay after: 9.00 to never",
             ]
         );
         assert_eq!(behind(&rows[1..]), Vec::<String>::new());

@@ -43,6 +43,8 @@ pub(super) enum Fault {
     Blackhole,
     /// 30 % are lost, one way
     Loss30,
+    /// 30 % are lost in bursts of four, one way
+    Bursts30,
     /// 10 % are lost, one way
     Loss10,
     /// 1 % are lost, one way: no reason to leave
@@ -51,13 +53,15 @@ pub(super) enum Fault {
 
 impl Fault {
     /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Blackhole, Self::Loss30, Self::Loss10, Self::Loss1];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Blackhole, Self::Loss30, Self::Bursts30, Self::Loss10, Self::Loss1];
 
     fn inject(self, lab: &Lab) -> Result<()> {
         let (from, to) = ENDS;
         match self {
             Self::Blackhole => lab.blackhole_both(from, to),
             Self::Loss30 => lab.loss(from, to, Loss::Random(0.3)),
+            Self::Bursts30 => lab.loss(from, to, Loss::Bursts(0.3)),
             Self::Loss10 => lab.loss(from, to, Loss::Random(0.1)),
             Self::Loss1 => lab.loss(from, to, Loss::Random(0.01)),
         }
@@ -79,6 +83,7 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Self::Blackhole => "blackhole",
             Self::Loss30 => "30 % one-way",
+            Self::Bursts30 => "30 % in bursts of 4",
             Self::Loss10 => "10 % one-way",
             Self::Loss1 => "1 % one-way",
         })
@@ -96,9 +101,11 @@ pub(super) struct Outcome {
     pub(super) changes: usize,
     /// Whether the route back changed too.
     pub(super) reverse_moved: bool,
-    /// From the end of the fault until packets went directly for good; none if they did not.
+    /// Whether packets went by a relay when the fault ended.
+    pub(super) away: bool,
+    /// From that end until packets went directly for good; none if they did not.
     pub(super) direct: Option<f64>,
-    /// The longest time without a record after that end.
+    /// The longest time without a record from that end on.
     pub(super) stall_after: f64,
 }
 
@@ -128,6 +135,7 @@ fn measure(lab: &Lab, fault: Fault, settling: Duration) -> Result<Outcome> {
     if let Some(relayed) = relayed {
         await_flow(&stream, relayed, struck + NEVER);
     }
+    let away = there.now()? != Way::Direct;
     let cleared = clock::now();
     lab.clear_both(from, to)?;
     let changes = changes(&there, struck, cleared)?;
@@ -143,6 +151,7 @@ fn measure(lab: &Lab, fault: Fault, settling: Duration) -> Result<Outcome> {
         relayed: relayed.map(since(struck)),
         changes,
         reverse_moved,
+        away,
         direct: direct.map(since(cleared)),
         stall_after: stall_after.as_secs_f64(),
     })
