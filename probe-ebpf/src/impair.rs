@@ -37,12 +37,14 @@ use aya_ebpf::{
 };
 use probe_ebpf::frame::{Bytes, MAC_LENGTH, Udp, ipv4, ipv6};
 use rule::{
-    MODE_BLACKHOLE, MODE_EVERY, MODE_RANDOM, MODE_SHIFT, PAIRS, PORT_SHIFT, Tally, pair,
-    site_of_ipv4, site_of_ipv6,
+    MODE_BLACKHOLE, MODE_BURSTS, MODE_EVERY, MODE_RANDOM, MODE_SHIFT, PAIRS, PORT_SHIFT, Tally,
+    pair, site_of_ipv4, site_of_ipv6,
 };
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// Packets of a run of [`MODE_BURSTS`].
+const BURST: u64 = 4;
 const IP_AT: usize = 2 * MAC_LENGTH + 2;
 
 #[map]
@@ -126,7 +128,7 @@ fn is_lost(packet: &Packet<'_>, pair: u32) -> bool {
         )
     };
 
-    next(seen);
+    let number = next(seen);
     let port = (rule >> PORT_SHIFT) as u16;
     if port != 0 && !is_of_port(packet, port) {
         return false;
@@ -139,6 +141,7 @@ fn is_lost(packet: &Packet<'_>, pair: u32) -> bool {
         // Only the low half of n * share decides whether one more share fills another whole.
         MODE_EVERY => (next(position) as u32).wrapping_mul(share).checked_add(share).is_none(),
         MODE_BLACKHOLE => true,
+        MODE_BURSTS => mixed(number / BURST) < share,
         _ => false,
     };
     if lost {
@@ -151,6 +154,16 @@ fn is_lost(packet: &Packet<'_>, pair: u32) -> bool {
 #[inline(always)]
 fn is_of_port(packet: &Packet<'_>, port: u16) -> bool {
     Udp::find(packet).is_ok_and(|udp| udp.source_port == port || udp.destination_port == port)
+}
+
+/// 32 bits that look random, the same for the same number: all packets of a burst share their fate.
+#[inline(always)]
+fn mixed(number: u64) -> u32 {
+    // The finalizer of SplitMix64.
+    let mixed = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ mixed >> 31) as u32
 }
 
 /// Adds one to a number in a map, and returns what it was.

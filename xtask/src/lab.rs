@@ -16,18 +16,28 @@ use crate::{
 /// As [`become_lab`].
 pub(crate) fn demo(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     setup::run(workspace, Purpose::Demo)?;
-    become_lab(workspace, "demo", arguments)
+    become_lab(workspace, &["demo"], arguments)
 }
 
-/// `cargo xtask bench`: what is measured is compared with programs of others, which only tests need else.
+/// `cargo xtask bench reflector`: what is measured is compared with programs of others, which only tests need
+/// else.
 ///
 /// # Errors
 /// As [`become_lab`].
-pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+pub(crate) fn bench_reflector(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     setup::run(workspace, Purpose::Test)?;
     let stamp_suite = setup::stamp_suite(workspace);
     let stamp_suite = ["--stamp-suite".into(), stamp_suite.into()];
-    become_lab(workspace, "bench", &[&stamp_suite, arguments].concat())
+    become_lab(workspace, &["bench", "reflector"], &[&stamp_suite, arguments].concat())
+}
+
+/// `cargo xtask bench overlay`.
+///
+/// # Errors
+/// As [`become_lab`].
+pub(crate) fn bench_overlay(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    setup::run(workspace, Purpose::Test)?;
+    become_lab(workspace, &["bench", "overlay"], arguments)
 }
 
 /// Builds, and replaces this process by a subcommand of the lab, so that its terminal, its signals and its
@@ -35,7 +45,7 @@ pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<()>
 ///
 /// # Errors
 /// Where the set-up or the build fails, or the lab cannot be started as root.
-fn become_lab(workspace: &Workspace, subcommand: &str, arguments: &[OsString]) -> Result<()> {
+fn become_lab(workspace: &Workspace, subcommand: &[&str], arguments: &[OsString]) -> Result<()> {
     run_command(&mut workspace.cargo([
         "build",
         "--release",
@@ -54,10 +64,11 @@ fn become_lab(workspace: &Workspace, subcommand: &str, arguments: &[OsString]) -
             command
         }
     };
-    command.arg(subcommand).arg("--agent").arg(release.join("linkprobe")).args(arguments);
+    command.args(subcommand).arg("--agent").arg(release.join("linkprobe")).args(arguments);
     if Privilege::find() == Privilege::None {
         bail!(
-            "the {subcommand} needs root, and sudo is not installed: as root, type\n  {}",
+            "`lab {}` needs root, and sudo is not installed: as root, type\n  {}",
+            subcommand.join(" "),
             shown(&command)
         );
     }

@@ -44,12 +44,15 @@ enum Subject {
     Reflector,
     /// Verdicts: how soon loss is seen, how often an alarm is false, beside others; what an outcome costs.
     Health,
+    /// Routes: how long a TCP stream stands still when a path falls sick, and when it is well again, beside
+    /// Babel and BFD. Needs root.
+    Overlay,
 }
 
 #[derive(Subcommand)]
 enum Command {
     /// Install what is missing: the BPF compiler and linker, ip, rustfmt, clippy, Prometheus, and for the
-    /// tests of interoperation stamp-suite, scapy and tshark.
+    /// tests of interoperation and the benches stamp-suite, scapy, tshark, BIRD and FRR.
     ///
     /// Says what is there and what it installs; takes no time if there is nothing to do. The other
     /// commands call it, each for its own purpose.
@@ -125,7 +128,10 @@ fn run(command: Command) -> Result<()> {
         Command::Build => build::run(&workspace),
         Command::Demo { arguments } => lab::demo(&workspace, &arguments),
         Command::Bench { subject: Subject::Reflector, arguments } => {
-            lab::bench(&workspace, &arguments)
+            lab::bench_reflector(&workspace, &arguments)
+        }
+        Command::Bench { subject: Subject::Overlay, arguments } => {
+            lab::bench_overlay(&workspace, &arguments)
         }
         Command::Bench { subject: Subject::Health, arguments } => {
             sim::bench(&workspace, &arguments)

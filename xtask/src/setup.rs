@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: finds what the other commands need, and installs what is missing.
 //!
 //! - [`parts`]: the list of what is needed, how to find each and how to install it.
-//! - [`peers`]: programs of others that speak STAMP, for the tests of interoperation.
+//! - [`peers`]: programs of others, for the tests of interoperation and for the benches.
 //! - [`apt`]: Debian's packages.
 
 mod apt;

@@ -16,6 +16,8 @@ pub(crate) const MODE_RANDOM: u16 = 1;
 pub(crate) const MODE_EVERY: u16 = 2;
 /// Drops all.
 pub(crate) const MODE_BLACKHOLE: u16 = 3;
+/// Drops whole runs of four packets of the pair, each run with a probability of share / 2^32.
+pub(crate) const MODE_BURSTS: u16 = 4;
 
 /// Bit of the UDP port to which the rule is restricted; 0 stands for all packets.
 pub(crate) const PORT_SHIFT: u32 = 32;

@@ -1,17 +1,28 @@
-//! `lab bench`: what a reflected packet costs, as ratios within one run.
+//! `lab bench`: measurements, as ratios within one run.
 //!
+//! - [`overlay`]: what a TCP stream feels of a sick path, by who chooses its route.
 //! - [`program`]: the kernel program alone, by `BPF_PROG_TEST_RUN`.
 //! - [`reflectors`]: whole reflectors under the same load.
 
+mod overlay;
 mod program;
 mod reflectors;
 
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Subcommand};
 
-/// What to measure with.
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Subject {
+    /// What a reflected packet costs: in the kernel program, and in whole reflectors
+    Reflector(Options),
+    /// How long a TCP stream stands still where a path falls sick, beside Babel and BFD
+    Overlay(overlay::Options),
+}
+
+/// What to measure reflectors with.
 #[derive(Args)]
 pub(crate) struct Options {
     /// The agent, `linkprobe`
@@ -25,11 +36,16 @@ pub(crate) struct Options {
 /// Measures, and prints figures, ratios and targets. A target that is missed is no failure: it says so.
 ///
 /// # Errors
-/// Those of the lab, of the kernel, and of the reflectors.
-pub(crate) fn run(options: &Options) -> Result<bool> {
-    program::run()?;
-    reflectors::run(options)?;
-    Ok(true)
+/// Those of the lab, of the kernel, and of the programs that are measured.
+pub(crate) fn run(subject: &Subject) -> Result<bool> {
+    match subject {
+        Subject::Reflector(options) => {
+            program::run()?;
+            reflectors::run(options)?;
+            Ok(true)
+        }
+        Subject::Overlay(options) => overlay::run(options),
+    }
 }
 
 /// Whether a target was met, in words.

@@ -10,7 +10,8 @@ use aya::{
     util::KernelVersion,
 };
 use rule::{
-    MODE_BLACKHOLE, MODE_EVERY, MODE_NONE, MODE_RANDOM, MODE_SHIFT, PORT_SHIFT, Tally, pair,
+    MODE_BLACKHOLE, MODE_BURSTS, MODE_EVERY, MODE_NONE, MODE_RANDOM, MODE_SHIFT, PORT_SHIFT, Tally,
+    pair,
 };
 
 use crate::{namespace::Namespace, registry::lock, site::Site};
@@ -34,6 +35,9 @@ pub enum Loss {
     /// Exactly this share of them, from 0 to 1, spread evenly: of any run of n packets, n times the
     /// share, rounded down or up. The first ones pass.
     Every(f64),
+    /// Runs of four, one after the other on their way, are lost together: each run with this probability,
+    /// from 0 to 1.
+    Bursts(f64),
     /// All are.
     Blackhole,
 }
@@ -43,7 +47,7 @@ impl Loss {
     fn word(self) -> Result<u64> {
         let share = match self {
             Self::None | Self::Blackhole => 0.0,
-            Self::Random(share) | Self::Every(share) => share,
+            Self::Random(share) | Self::Every(share) | Self::Bursts(share) => share,
         };
         ensure!((0.0..=1.0).contains(&share), "a share of {share} is not between 0 and 1");
         let (mode, parts) = match self {
@@ -51,6 +55,7 @@ impl Loss {
             Self::Random(_) => (MODE_RANDOM, (share * WHOLE).round()),
             // Up, so that one tenth ten times is a whole.
             Self::Every(_) => (MODE_EVERY, (share * WHOLE).ceil()),
+            Self::Bursts(share) => (MODE_BURSTS, (share * WHOLE).round()),
             Self::Blackhole => (MODE_BLACKHOLE, 0.0),
         };
         // A share of 1 does not fit into 32 bits, and is a blackhole.
@@ -221,6 +226,7 @@ mod tests {
             (Loss::Every(0.25), word(MODE_EVERY, 1 << 30)),
             (Loss::Every(0.1), word(MODE_EVERY, 429_496_730)),
             (Loss::Every(1.0), word(MODE_BLACKHOLE, 0)),
+            (Loss::Bursts(0.5), word(MODE_BURSTS, 1 << 31)),
             (Loss::Blackhole, word(MODE_BLACKHOLE, 0)),
         ] {
             assert_eq!(loss.word().expect("a valid share"), expected, "{loss:?}");

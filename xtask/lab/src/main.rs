@@ -14,15 +14,16 @@ use clap::Parser;
 enum Command {
     /// Three regions probe one another through two faults; shows what was seen of them, and how fast
     Demo(demo::Options),
-    /// What a packet costs: in the kernel program, and in whole reflectors
-    Bench(bench::Options),
+    /// Measure, as ratios within one run
+    #[command(subcommand)]
+    Bench(bench::Subject),
     /// Build a lab and keep it until interrupted, to look around with `ip netns exec`
     Hold(hold::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Command::parse() {
-        Command::Bench(options) => bench::run(&options),
+        Command::Bench(subject) => bench::run(&subject),
         Command::Demo(options) => demo::run(options),
         Command::Hold(options) => hold::run(&options),
     };

@@ -59,17 +59,14 @@ impl Stream {
         sending.set_write_timeout(Some(PATIENCE))?;
         receiving.set_read_timeout(Some(PATIENCE))?;
 
+        let started = clock::now();
         let stop = Arc::new(AtomicBool::new(false));
         let arrivals = Arc::new(Mutex::new(Vec::new()));
         let (noted, stopped) = (Arc::clone(&arrivals), Arc::clone(&stop));
         let mut stream = Self { stop, arrivals, sender: None, receiver: None };
         stream.receiver = Some(spawn("stream in", move || receive(receiving, &noted))?);
         stream.sender = Some(spawn("stream out", move || send(sending, &stopped))?);
-        let deadline = clock::now() + PATIENCE;
-        while lock(&stream.arrivals).is_empty() {
-            ensure!(clock::now() < deadline, "nothing arrives at {}", to.name());
-            thread::sleep(Duration::from_millis(1));
-        }
+        stream.await_arrival_after(started, PATIENCE)?;
         Ok(stream)
     }
 
@@ -85,11 +82,23 @@ impl Stream {
         longest_gap(&lock(&self.arrivals), since, until)
     }
 
-    /// When the first record after a point in time has arrived; none if none has.
-    #[must_use]
-    pub fn first_arrival_after(&self, point: Instant) -> Option<Instant> {
-        let arrivals = lock(&self.arrivals);
-        arrivals.get(arrivals.partition_point(|arrival| *arrival <= point)).copied()
+    /// Waits for the first record that arrives after a point in time, and returns when it did.
+    ///
+    /// # Errors
+    /// Where none arrives `at_most` this long from now.
+    pub fn await_arrival_after(&self, point: Instant, at_most: Duration) -> Result<Instant> {
+        let deadline = clock::now() + at_most;
+        loop {
+            {
+                let arrivals = lock(&self.arrivals);
+                let first = arrivals.partition_point(|arrival| *arrival <= point);
+                if let Some(arrival) = arrivals.get(first) {
+                    return Ok(*arrival);
+                }
+            }
+            ensure!(clock::now() < deadline, "no record has arrived for {:?}", point.elapsed());
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sends no more, waits until all has arrived, and says how much.

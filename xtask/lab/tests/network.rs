@@ -130,6 +130,25 @@ fn random_loss_has_its_probability_and_no_pattern() -> Result<()> {
 }
 
 #[test]
+fn bursts_have_their_length_and_their_share() -> Result<()> {
+    let lab = two_sites()?;
+    let stream = Stream::open(&lab, "fra", "nyc", false)?;
+    // Runs are counted from the first packet of the lab.
+    let before = lab.counters("fra", "nyc")?;
+    assert_eq!(before.seen % 4, 0, "{before:?}");
+    lab.loss("fra", "nyc", Loss::Bursts(0.3))?;
+    let arrived: BTreeSet<u32> = stream.send(8000)?.into_iter().collect();
+    for run in 0..2000 {
+        let of_run = (4 * run..4 * run + 4).filter(|number| arrived.contains(number)).count();
+        assert!(of_run == 0 || of_run == 4, "{of_run} of run {run} arrived");
+    }
+    // Six standard deviations of 2000 draws.
+    let ratio = (lab.counters("fra", "nyc")? - before).loss_ratio().context("packets were seen")?;
+    assert!((ratio - 0.3).abs() < 0.062, "{ratio}");
+    Ok(())
+}
+
+#[test]
 fn a_blackhole_has_one_direction_until_it_has_both() -> Result<()> {
     let lab = two_sites()?;
     let there = Stream::open(&lab, "fra", "nyc", false)?;

@@ -173,9 +173,7 @@ fn a_stream_knows_its_stalls_and_loses_nothing() -> Result<()> {
     let seen = watch.await_way(struck, Duration::from_secs(5), |way| *way == relay("sin"))?;
     let late = seen.context("the watch has not seen the way change")?.duration_since(moved);
     assert!(late < Duration::from_millis(500), "{late:?}");
-    while stream.first_arrival_after(moved).is_none() {
-        thread::sleep(Duration::from_millis(5));
-    }
+    stream.await_arrival_after(moved, Duration::from_secs(20))?;
     let stall = stream.longest_gap(struck);
     assert!(stall > Duration::from_millis(350) && stall < Duration::from_secs(5), "{stall:?}");
     let totals = stream.finish()?;

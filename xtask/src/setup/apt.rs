@@ -9,6 +9,33 @@ use crate::{
     process::{find_program, run, succeeds},
 };
 
+/// The command that installs packages, for `env`.
+const INSTALL: [&str; 8] = [
+    "DEBIAN_FRONTEND=noninteractive",
+    "apt-get",
+    "install",
+    "--yes",
+    "--quiet=2",
+    "--no-install-recommends",
+    "-oDPkg::Lock::Timeout=300",
+    "-oDpkg::Use-Pty=0",
+];
+
+/// Runs a command that installs a service, its first argument, while packages may start none; unless the
+/// host has a policy of its own, which stays. Then takes the service out of what starts at boot.
+const DORMANT: &str = r#"
+policy=/usr/sbin/policy-rc.d
+service=$1
+shift
+if [ ! -e $policy ]; then
+    trap "rm -f $policy" EXIT
+    trap "exit 1" HUP INT TERM
+    printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy || exit 1
+fi
+"$@" || exit 1
+systemctl disable --quiet --now "$service" 2>/dev/null || update-rc.d "$service" disable
+"#;
+
 /// Debian's package manager, if this host has it.
 pub(super) struct Apt {
     privilege: Privilege,
@@ -40,19 +67,31 @@ impl Apt {
     /// # Errors
     /// Where there is no apt or nobody to be root; the error says what to type.
     pub(super) fn install(&self, packages: &[&str]) -> Result<()> {
+        run(self.as_root("env", packages)?.args(INSTALL).args(packages))
+    }
+
+    /// Installs the package of a daemon, and sees to it that the host does not run it: neither now nor when
+    /// it boots.
+    ///
+    /// # Errors
+    /// As those of [`Apt::install`].
+    pub(super) fn install_dormant(&self, package: &str, service: &str) -> Result<()> {
+        let mut command = self.as_root("sh", &[package])?;
+        command.args(["-c", DORMANT, "sh", service, "env"]).args(INSTALL).arg(package);
+        run(&mut command)
+    }
+
+    /// A command that is to install `packages`, once the lists of packages are there.
+    fn as_root(&self, program: &str, packages: &[&str]) -> Result<Command> {
         let packages = packages.join(" ");
         if !Self::exists() {
             bail!("this host has no apt: install by its own means what Debian calls {packages}");
         }
-        let Some(mut command) = self.privilege.unasked("env") else {
+        let Some(command) = self.privilege.unasked(program) else {
             bail!("to install it needs root: type\n  {}", self.typed_install(&packages));
         };
         self.update();
-        command
-            .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes", "--quiet=2"])
-            .args(["--no-install-recommends", "-oDPkg::Lock::Timeout=300", "-oDpkg::Use-Pty=0"])
-            .args(packages.split(' '));
-        run(&mut command)
+        Ok(command)
     }
 
     /// Takes the `programs` (paths such as `usr/bin/promtool`) out of a package and puts them below

@@ -99,6 +99,20 @@ pub(super) const PARTS: &[Part] = &[
         find: |_| find_program("tshark").map(|_| "tshark".to_owned()),
         install: |_, apt| apt.install(&["tshark"]),
     },
+    Part {
+        name: "BIRD",
+        purpose: Purpose::Test,
+        takes: "some seconds",
+        find: |_| find_program("bird").map(|_| "BIRD".to_owned()),
+        install: |_, apt| apt.install_dormant("bird2", "bird"),
+    },
+    Part {
+        name: "FRR",
+        purpose: Purpose::Test,
+        takes: "some seconds",
+        find: |_| peers::find_frr(),
+        install: |_, apt| apt.install_dormant("frr", "frr"),
+    },
 ];
 
 /// For `cargo xtask fuzz` alone.

@@ -1,6 +1,10 @@
-//! Programs of others that speak STAMP: the tests of interoperation hold linkprobe against them.
+//! Programs of others: those that speak STAMP, for the tests of interoperation, and those that choose routes,
+//! for the bench of the overlay.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -62,6 +66,12 @@ pub(super) fn install_scapy(workspace: &Workspace, apt: &Apt) -> Result<()> {
     let scapy = format!("scapy=={SCAPY_VERSION}");
     run(Command::new(environment.join("bin/python")).args(pip).arg(scapy))
         .context("scapy comes from the Python Package Index")
+}
+
+/// FRR, where Debian's package has its daemons: the bench starts them from there.
+pub(super) fn find_frr() -> Option<String> {
+    let daemons = ["zebra", "bfdd"].map(|daemon| Path::new("/usr/lib/frr").join(daemon));
+    daemons.iter().all(|daemon| daemon.is_file()).then(|| "FRR".to_owned())
 }
 
 /// Where Debian puts its Python.
