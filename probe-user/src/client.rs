@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 pub use explain::{explain, explain_table};
 pub use plugin::{Selection, check};
+use serde::de::DeserializeOwned;
 pub use table::status_table;
 
 use crate::report::Paths;
@@ -38,11 +39,12 @@ const LIMIT: u64 = 256 << 20;
 /// # Errors
 /// Where no agent answers within three seconds, or what answers is none; the message says what to do.
 pub fn fetch_paths(url: &str) -> Result<Paths> {
-    let (scheme, host) = url.split_once("://").unwrap_or(("http", url));
-    if scheme != "http" {
-        bail!("{url} is not the URL of an agent, which speaks plain HTTP; {EXAMPLE}");
-    }
-    let base = format!("http://{}", host.trim_end_matches('/'));
+    fetch(url, "/api/v1/paths")
+}
+
+/// Asks the agent at a URL for the document at a path.
+pub(crate) fn fetch<T: DeserializeOwned>(url: &str, path: &str) -> Result<T> {
+    let base = base(url)?;
     // The variables for proxies are about the web, not about a service on this host.
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
@@ -50,7 +52,7 @@ pub fn fetch_paths(url: &str) -> Result<Paths> {
         .proxy(None)
         .build()
         .into();
-    let mut response = match agent.get(format!("{base}/api/v1/paths")).call() {
+    let mut response = match agent.get(format!("{base}{path}")).call() {
         Ok(response) => response,
         Err(error) => bail!(no_answer(&base, &error)),
     };
@@ -61,6 +63,15 @@ pub fn fetch_paths(url: &str) -> Result<Paths> {
     response.body_mut().with_config().limit(LIMIT).read_json().with_context(|| {
         format!("the answer of {base} cannot be read: is it a linkprobe agent of this version?")
     })
+}
+
+/// The URL of an agent in full, without a slash at its end.
+pub(crate) fn base(url: &str) -> Result<String> {
+    let (scheme, host) = url.split_once("://").unwrap_or(("http", url));
+    if scheme != "http" {
+        bail!("{url} is not the URL of an agent, which speaks plain HTTP; {EXAMPLE}");
+    }
+    Ok(format!("http://{}", host.trim_end_matches('/')))
 }
 
 fn no_answer(base: &str, error: &ureq::Error) -> String {
