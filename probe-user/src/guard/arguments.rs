@@ -13,15 +13,15 @@ Examples:
   linkprobe guard --targets targets.toml -- worker --controller {target}
   linkprobe guard --targets targets.toml --return at-once --restart always -- sh -c 'exec worker --at \"$LINKPROBE_TARGET\"'
 
-Of the arguments of COMMAND, {target} becomes the address of the target, {name} its name and {region} its region; it finds the same
-in LINKPROBE_TARGET, LINKPROBE_TARGET_NAME and LINKPROBE_TARGET_REGION. It runs in a process group of its own, so it cannot read from
+In COMMAND and its arguments, {target} becomes the address of the target, {name} its name and {region} its region; the same is in \
+LINKPROBE_TARGET, LINKPROBE_TARGET_NAME and LINKPROBE_TARGET_REGION. It runs in a process group of its own, so it cannot read from \
 the terminal. When it ends, what is left of its group is ended too, before anything else is started.
 
-Signals: SIGTERM and SIGINT go to the group and end the guard; SIGHUP reads the file of targets again; SIGQUIT, SIGUSR1, SIGUSR2 and
-SIGWINCH go to the group. If the guard is killed, so is the command.
+Signals: SIGTERM and SIGINT go to the group and end the guard; SIGHUP reads the file of targets again; SIGQUIT, SIGUSR1, SIGUSR2 \
+and SIGWINCH go to the group. If the guard is killed, so is the command.
 
-Exit codes: that of the command, 128 and the signal's number if a signal ended it or us; 125 if the guard itself fails, 126 if the
-command cannot be executed, 127 if it is not found. With --dry-run 0 if a target is good, else 1.";
+Exit codes: that of the command; 128 and its number if a signal ended it, or us while it did not run; 125 if the guard itself \
+fails, 126 if the command cannot be executed, 127 if it is not found. With --dry-run, 0 if a target is good, else 1.";
 
 /// What is to be run, and against whom.
 #[derive(Args, Clone, Debug)]
@@ -67,12 +67,7 @@ pub struct Arguments {
     #[arg(long, requires = "dry_run")]
     pub json: bool,
     /// The command and its arguments
-    #[arg(
-        value_name = "COMMAND",
-        required_unless_present = "dry_run",
-        trailing_var_arg = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(value_name = "COMMAND", required_unless_present = "dry_run", last = true)]
     pub command: Vec<OsString>,
 }
 
