@@ -160,10 +160,12 @@ impl Place {
 
     fn linkprobe(&self, options: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_linkprobe"));
+        let patience = if options.contains("--patience") { "" } else { "--patience 300ms" };
         command
-            .args(["guard", "--interval", "100ms", "--patience", "300ms", "--min-dwell", "300ms"])
+            .args(["guard", "--interval", "100ms", "--min-dwell", "300ms"])
             .args(["--back-off", "20ms", "--targets"])
             .arg(self.targets())
+            .args(patience.split_whitespace())
             .args(options.split_whitespace())
             .current_dir(self.directory.path())
             .stdin(Stdio::null())

@@ -58,9 +58,10 @@ fn it_stays_away_until_its_time_has_come() {
 fn it_moves_nothing_while_this_node_is_cut_off_or_nobody_tells() {
     let agent = Agent::start("ams", WELL);
     let place = Place::new(&agent.url, &["nyc", "fra"]);
-    let guard = place.guard("--return at-once", WORKER);
+    // So much that a test which is held up does not see a move that is right.
+    let guard = place.guard("--return at-once --patience 20s", WORKER);
     guard.said(&["nyc"]);
-    agent.says_isolated("ams", "nyc=self_isolated fra=reachable");
+    agent.says_isolated("ams", "nyc=isolated fra=reachable");
     agent.is_asked(OFTEN);
     // As it is for a moment before it is known that all the others fail too.
     agent.says("ams", "nyc=isolated fra=reachable");
