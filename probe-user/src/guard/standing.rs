@@ -179,7 +179,8 @@ mod tests {
             ("t=reachable", "us=reachable", false, Reachable),
             ("t=reachable", "", false, Reachable),
             // We are not a witness where there are others.
-            (well, "us=isolated a=reachable b=reachable", false, Reachable),
+            (well, "us=isolated a=isolated b=reachable", false, Reachable),
+            (well, "us=reachable a=isolated", false, CutOff),
             // What it says counts even while nothing is known from here, but what is known from here comes first.
             ("t=unknown", "us=reachable a=isolated b=isolated", false, CutOff),
             ("t=unknown", "us=reachable a=reachable b=reachable", false, Unknown),

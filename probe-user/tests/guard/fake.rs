@@ -158,6 +158,10 @@ impl Place {
         self.directory.path().join("targets.toml")
     }
 
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
+    }
+
     fn linkprobe(&self, options: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_linkprobe"));
         let patience = if options.contains("--patience") { "" } else { "--patience 300ms" };
@@ -168,9 +172,7 @@ impl Place {
             .args(patience.split_whitespace())
             .args(options.split_whitespace())
             .current_dir(self.directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stdin(Stdio::null());
         command
     }
 
@@ -182,8 +184,14 @@ impl Place {
     /// Starts a guard of a shell script, which writes what it has to say to the file `said`.
     pub(crate) fn guard(&self, options: &str, script: &str) -> Guard<'_> {
         let mut command = self.linkprobe(options);
-        // Nobody reads it until the end, and a few lines fit into a pipe.
-        let child = command.args(["--", "sh", "-c", script]).spawn().unwrap();
+        // Not a pipe: that would be open as long as anything lives that was left behind.
+        let log = fs::File::create(self.log()).unwrap();
+        let child = command
+            .args(["--", "sh", "-c", script])
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         Guard { place: self, child: Some(child) }
     }
 
@@ -229,10 +237,10 @@ impl Guard<'_> {
 
     /// Waits for its end: how it ended, and what it logged.
     pub(crate) fn ends(mut self) -> (ExitStatus, String) {
-        let mut child = self.child.take().unwrap();
-        eventually("the guard ends", || child.try_wait().unwrap());
-        let output = child.wait_with_output().unwrap();
-        (output.status, String::from_utf8(output.stderr).unwrap())
+        // Until it has ended, it is there to be killed.
+        let child = self.child.as_mut().unwrap();
+        let status = eventually("the guard ends", || child.try_wait().unwrap());
+        (status, fs::read_to_string(self.place.log()).unwrap())
     }
 
     /// Waits for its end, which must have this code.
