@@ -20,14 +20,14 @@ mod error;
 mod health;
 mod overlay;
 mod peer;
-mod reader;
+pub(crate) mod reader;
 mod record;
 mod reflector;
 mod schema;
 mod sections;
 #[cfg(test)]
 mod tests;
-mod value;
+pub(crate) mod value;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -160,15 +160,8 @@ impl Config {
     }
 
     fn load_with(path: &Path, key_file: KeyFile) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(source) => return Err(ConfigError::Unreadable { file, source }),
-        };
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::parse_with(text, &file, key_file),
-            Err(error) => Err(ConfigError::not_utf8(file, &bytes, error.valid_up_to())),
-        }
+        let text = read_text(path, "config")?;
+        Self::parse_with(&text, &path.display().to_string(), key_file)
     }
 
     /// Checks the text of a file. `file_name` is for the errors, and a key file that is named in it is looked
@@ -235,4 +228,17 @@ impl Config {
         .filter_map(|(field, differs)| differs.then_some(field))
         .collect()
     }
+}
+
+/// The text of a file. `what` is what it holds, and the name of the option for it.
+pub(crate) fn read_text(path: &Path, what: &'static str) -> Result<String, ConfigError> {
+    let file = path.display().to_string();
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(source) => return Err(ConfigError::Unreadable { file, what, source }),
+    };
+    String::from_utf8(bytes).map_err(|error| {
+        let valid_up_to = error.utf8_error().valid_up_to();
+        ConfigError::not_utf8(file, error.as_bytes(), valid_up_to)
+    })
 }

@@ -22,6 +22,7 @@
 //! - [`config`]: the file.
 //! - [`agent`]: a running agent.
 //! - [`client`]: the commands that ask a running agent.
+//! - [`guard`]: keeps a command running against a target that can be reached.
 //! - [`ping`]: an ad-hoc session.
 //! - [`replay`]: what other numbers would have made of a recording.
 
@@ -30,6 +31,7 @@ pub mod agent;
 pub mod client;
 pub mod config;
 pub mod datapath;
+pub mod guard;
 pub mod health;
 pub mod keys;
 pub mod limits;

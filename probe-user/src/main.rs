@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
-use probe_user::{agent, client, config::Config, keys, overlay, ping, replay};
+use probe_user::{agent, client, config::Config, guard, keys, overlay, ping, replay};
 
 /// Watches the links between data centers from inside the kernel, and says per direction whether each
 /// path is usable.
@@ -78,6 +78,13 @@ enum Command {
         #[command(subcommand)]
         command: OverlayCommand,
     },
+    /// Keep a command running against a target that can be reached: start it against the best one, and again against
+    /// another when the target's region is isolated from here or cut off from the others
+    ///
+    /// A running agent here says which regions are isolated, and agents in the targets' regions whether these are cut
+    /// off. While this node is the one that is cut off, or its agent does not answer, the command stays where it is.
+    #[command(after_help = guard::HELP)]
+    Guard(Box<guard::Arguments>),
     /// Make keys for authenticated mode
     Key {
         #[command(subcommand)]
@@ -164,13 +171,14 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
 }
 
 /// Prints help, or what is wrong with the command line. A monitoring plugin that was called in a wrong
-/// way knows nothing, which is 3; clap's 2 would say "unhealthy".
+/// way knows nothing, which is 3; clap's 2 would say "unhealthy". A guard that was has started nothing, which is 125.
 fn usage(error: &clap::Error) -> ExitCode {
     error.print().ok();
-    let check = std::env::args().nth(1).is_some_and(|command| command == "check");
+    let command = std::env::args_os().nth(1).unwrap_or_default();
     match error.exit_code() {
         0 => ExitCode::SUCCESS,
-        _ if check => ExitCode::from(3),
+        _ if command == "check" => ExitCode::from(3),
+        _ if command == "guard" => ExitCode::from(guard::FAILED),
         code => ExitCode::from(code as u8),
     }
 }
@@ -183,6 +191,12 @@ fn execute(command: Command) -> Result<ExitCode> {
         }
         Command::Reflect(arguments) => block_on(agent::reflect::run(&arguments))?,
         Command::Ping(arguments) => return Ok(ping(&arguments)),
+        Command::Guard(arguments) => {
+            return Ok(match guard::run(&arguments) {
+                Ok(code) => ExitCode::from(code),
+                Err(guard::Failure { code, error }) => fail(&error, code),
+            });
+        }
         Command::Status { agent, json } => {
             let paths = client::fetch_paths(&agent.url)?;
             let text = if json {

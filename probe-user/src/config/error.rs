@@ -6,10 +6,12 @@ use std::{fmt, io};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file could not be read at all.
-    #[error("{}", unreadable(file, source))]
+    #[error("{}", unreadable(file, what, source))]
     Unreadable {
         /// The file.
         file: String,
+        /// What it holds, which is also the name of the option for it: `config`.
+        what: &'static str,
         /// What the system said.
         source: io::Error,
     },
@@ -78,10 +80,10 @@ fn invalid(file: &str, problems: &[Problem]) -> String {
     lines.join("\n")
 }
 
-fn unreadable(file: &str, source: &io::Error) -> String {
+fn unreadable(file: &str, what: &str, source: &io::Error) -> String {
     match source.kind() {
         io::ErrorKind::NotFound => {
-            format!("{file}: there is no such file; name the config with --config FILE")
+            format!("{file}: there is no such file; name the {what} with --{what} FILE")
         }
         io::ErrorKind::IsADirectory => {
             format!("{file}: this is a directory; name a file in it")

@@ -8,40 +8,40 @@ use toml::de::{DeTable, DeValue};
 use super::error::Problem;
 
 /// The text of a file, and what was found wrong with it so far.
-pub(super) struct Reader<'t> {
+pub(crate) struct Reader<'t> {
     text: &'t str,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'t> Reader<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self { text, problems: RefCell::default() }
     }
 
     /// Takes note of a problem; `offset` is in bytes.
-    pub(super) fn report(&self, offset: usize, field: &str, message: &str) {
+    pub(crate) fn report(&self, offset: usize, field: &str, message: &str) {
         self.problems.borrow_mut().push(Problem::at(self.text, offset, field, message));
     }
 
     /// How many problems there are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.problems.borrow().len()
     }
 
     /// The line of an offset, counted from 1.
-    pub(super) fn line(&self, offset: usize) -> usize {
+    pub(crate) fn line(&self, offset: usize) -> usize {
         Problem::at(self.text, offset, "", "").line
     }
 
     /// The problems, in the order of the text.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| (problem.line, problem.column));
         problems
     }
 
     /// The whole document, or `None` and a problem where it is no TOML.
-    pub(super) fn document(&self) -> Option<DeTable<'t>> {
+    pub(crate) fn document(&self) -> Option<DeTable<'t>> {
         match DeTable::parse(self.text) {
             Ok(document) => Some(document.into_inner()),
             Err(error) => {
@@ -77,11 +77,11 @@ fn field_around(text: &str, offset: usize) -> String {
 
 /// One table of the document. It knows which keys were asked for, so that it can tell which ones
 /// nobody knows.
-pub(super) struct Section<'a, 'i> {
+pub(crate) struct Section<'a, 'i> {
     /// Where problems go.
-    pub(super) reader: &'a Reader<'i>,
+    pub(crate) reader: &'a Reader<'i>,
     /// Offset of its header; of the end of the text where it is absent.
-    pub(super) offset: usize,
+    pub(crate) offset: usize,
     name: &'static str,
     absent: bool,
     table: Option<&'a DeTable<'i>>,
@@ -89,14 +89,14 @@ pub(super) struct Section<'a, 'i> {
 }
 
 /// A value, and the offset at which it stands.
-pub(super) struct Placed<T> {
-    pub(super) value: T,
-    pub(super) offset: usize,
+pub(crate) struct Placed<T> {
+    pub(crate) value: T,
+    pub(crate) offset: usize,
 }
 
 impl<'a, 'i> Section<'a, 'i> {
     /// The section in a table.
-    pub(super) fn new(
+    pub(crate) fn new(
         reader: &'a Reader<'i>,
         name: &'static str,
         value: &'a Spanned<DeValue<'i>>,
@@ -118,19 +118,19 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// Where the value of a field stands; where the section does if it has no such field.
-    pub(super) fn place(&self, key: &str) -> usize {
+    pub(crate) fn place(&self, key: &str) -> usize {
         let value = self.table.and_then(|table| table.get(key));
         value.map_or(self.offset, |value| value.span().start)
     }
 
     /// Takes note of a problem with a field of this section.
-    pub(super) fn report(&self, offset: usize, key: &str, message: &str) {
+    pub(crate) fn report(&self, offset: usize, key: &str, message: &str) {
         self.reader.report(offset, &format!("{}.{key}", self.name), message);
     }
 
     /// Reads a field with `read`, whose error becomes a problem. `None` where the field is absent or
     /// wrong.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         key: &'static str,
         read: impl FnOnce(&'a DeValue<'i>) -> Result<T, String>,
@@ -149,7 +149,7 @@ impl<'a, 'i> Section<'a, 'i> {
 
     /// As [`Self::optional`], but an absent field is a problem too, and `example` tells what to
     /// write.
-    pub(super) fn required<T>(
+    pub(crate) fn required<T>(
         &mut self,
         key: &'static str,
         example: &str,
@@ -164,7 +164,7 @@ impl<'a, 'i> Section<'a, 'i> {
     }
 
     /// Reports the keys that nobody asked for.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let Some(table) = self.table else { return };
         for key in table.keys().filter(|key| !self.asked.contains(&key.get_ref().as_ref())) {
             let message = format!(
@@ -178,7 +178,7 @@ impl<'a, 'i> Section<'a, 'i> {
 }
 
 /// `did you mean "x"? `, or nothing where no candidate is near.
-pub(super) fn suggestion(word: &str, candidates: &[&str], quote: &str) -> String {
+pub(crate) fn suggestion(word: &str, candidates: &[&str], quote: &str) -> String {
     candidates
         .iter()
         .map(|candidate| (distance(word, candidate), candidate))

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 pub(super) const MAX_NAME: usize = 63;
 
 /// What a value is, for messages.
-pub(super) fn describe(value: &DeValue<'_>) -> String {
+pub(crate) fn describe(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {text:?}"),
         DeValue::Integer(number) => format!("the number {number}"),
@@ -23,7 +23,7 @@ pub(super) fn describe(value: &DeValue<'_>) -> String {
 }
 
 /// A string.
-pub(super) fn string<'v>(value: &'v DeValue<'_>, example: &str) -> Result<&'v str, String> {
+pub(crate) fn string<'v>(value: &'v DeValue<'_>, example: &str) -> Result<&'v str, String> {
     value
         .as_str()
         .ok_or_else(|| format!("{} is not a string; write one such as {example}", describe(value)))
@@ -158,7 +158,7 @@ fn is_digits(text: &str) -> bool {
 
 /// The name of a node, peer or region. It becomes part of URLs, labels and command lines, so it is
 /// made of characters that need no quoting in any of them.
-pub(super) fn name(value: &DeValue<'_>) -> Result<String, String> {
+pub(crate) fn name(value: &DeValue<'_>) -> Result<String, String> {
     let name = string(value, "\"ams1\"")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if name.is_empty() {

@@ -198,7 +198,7 @@ fn record() {
 #[test]
 fn fields_and_sections_that_nobody_knows() {
     let known = "it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay] and [web]";
-    let overlay = format!("5:2: overlay: linkprobe VERSION does not know this section; {known}");
+    let routes = format!("5:2: routes: linkprobe VERSION does not know this section; {known}");
     let peers = format!(
         "5:3: peers: linkprobe VERSION does not know this section; did you mean peer? {known}"
     );
@@ -220,7 +220,7 @@ fn fields_and_sections_that_nobody_knows() {
                  it has name, region, address, reflector, auth",
             ],
         ),
-        ("[overlay]", &[&overlay]),
+        ("[routes]", &[&routes]),
         ("[[peers]]\nname = 'a'", &[&peers]),
     ]);
     assert_eq!(
