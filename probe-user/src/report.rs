@@ -1,8 +1,15 @@
 //! What an agent tells the outside: the documents of the HTTP API, as `linkprobe status`, the tests
 //! and every other client read them.
+//!
+//! - `reach`: what a region is to a node, for those who send traffic there.
+
+mod reach;
 
 use std::iter;
 
+#[cfg(test)]
+pub(crate) use reach::example;
+pub use reach::{ReachTransitions, RegionHealth, Require};
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::{Cause, Direction as Way, Reach, State};
@@ -105,6 +112,10 @@ pub struct Region {
     pub name: String,
     /// Whether traffic goes there and back.
     pub reach: Reach,
+    /// Since when that is so, in seconds since the Unix epoch.
+    pub reach_since: f64,
+    /// How often it has changed to each reach.
+    pub reach_transitions: ReachTransitions,
     /// The worse of the two directions.
     pub state: State,
     /// From this node to the region.

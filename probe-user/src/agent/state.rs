@@ -18,7 +18,6 @@ use crate::{
         observation::{Observation, moment},
     },
     record::recorder::Recorder,
-    report::ISOLATED,
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
 };
@@ -90,7 +89,6 @@ impl State {
         let mut state = Self {
             settings: config.health.settings(&config.probe),
             node: Node::default(),
-            config,
             datapath,
             sender,
             attempts,
@@ -98,7 +96,8 @@ impl State {
             free_peers: (0..sessions as u32).collect(),
             peers: Vec::new(),
             regions: Vec::new(),
-            events: Events::new(),
+            events: Events::new(&config.node.name),
+            config,
             last_reload_successful: true,
             recorder,
             heartbeat: Heartbeat::new(clock::monotonic()),
@@ -146,8 +145,9 @@ impl State {
         }
         let (events, settings) = (&mut self.events, &self.settings);
         self.node.tick(&mut self.peers, now, settings, &mut |news| match news {
-            News::Isolated(true) => tracing::warn!("{ISOLATED}"),
-            News::Isolated(false) => tracing::info!("no longer isolated"),
+            News::Isolated(isolated) => {
+                events.isolated(isolated, Moment::now(now, settings).at());
+            }
             News::Verdict { member, transition, .. } => {
                 events.publish(member, &transition, &Moment::now(now, settings));
             }

@@ -99,6 +99,14 @@ pub(super) const PARTS: &[Part] = &[
         find: |_| find_program("tshark").map(|_| "tshark".to_owned()),
         install: |_, apt| apt.install(&["tshark"]),
     },
+    Part {
+        name: "HAProxy",
+        purpose: Purpose::Test,
+        // Where packages start their services, this one has nothing to listen on.
+        takes: "some seconds",
+        find: |_| find_program("haproxy").map(|_| "HAProxy".to_owned()),
+        install: |_, apt| apt.install(&["haproxy"]),
+    },
 ];
 
 /// For `cargo xtask fuzz` alone.
