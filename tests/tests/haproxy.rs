@@ -23,7 +23,9 @@ fn serve(site: &Site, port: u16, word: &'static str) -> Result<()> {
             let mut stream = stream;
             let mut request = [0; 4_096];
             // Those of HAProxy fit into one segment.
-            stream.read(&mut request).ok();
+            if !matches!(stream.read(&mut request), Ok(1..)) {
+                continue;
+            }
             let length = word.len();
             let answer = format!(
                 "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{word}"
@@ -39,7 +41,7 @@ fn haproxy(site: &Site, directory: &Path) -> Result<Process> {
     let config = directory.join("haproxy.cfg");
     let server = |region: &str, port: u16| {
         format!(
-            "  server {region} 127.0.0.1:{port} weight 100 agent-check agent-addr 127.0.0.1 \
+            "  server {region} 127.0.0.1:{port} weight 100 check inter 500 agent-check agent-addr 127.0.0.1 \
              agent-port 9863 agent-inter 200 agent-send \"{region}\\n\"\n"
         )
     };

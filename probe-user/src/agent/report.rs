@@ -47,7 +47,7 @@ impl State {
         }
         let isolated_since = self.isolated_since(&moment);
         let isolated = isolated_since.is_some();
-        let blames_itself = isolated || self.node.was_isolated_lately(now, &self.settings);
+        let blames_itself = self.blames_itself(now);
         let region = |(index, region): (usize, &Region)| {
             let paths = &links[index];
             let [forward, reverse] = Direction::ALL

@@ -40,7 +40,9 @@ pub(super) async fn run(
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        .process_group(0);
+        .process_group(0)
+        // For one that is started when nobody waits for it any more.
+        .kill_on_drop(true);
     // To start a program may take as long as the disk that it is on.
     let started = tokio::task::spawn_blocking(move || prepared.spawn()).await;
     let child = started.map_err(io::Error::from).and_then(|started| started);
