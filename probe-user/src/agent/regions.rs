@@ -122,9 +122,12 @@ impl State {
             }
         }
         if !changes.is_empty() {
-            let told = self.region_links(now, clock::realtime());
+            let mut told = self.region_links(now, clock::realtime());
             for (index, from) in changes {
-                self.events.reach(&told.regions[index], from, told.at);
+                let region = &mut told.regions[index];
+                // What was judged is what is told of.
+                region.reach = self.regions[index].reached.reach;
+                self.events.reach(region, from, told.at);
             }
         }
     }
