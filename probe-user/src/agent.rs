@@ -38,6 +38,7 @@ mod tests;
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
     thread,
@@ -53,12 +54,13 @@ use tokio::{
     runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::Semaphore,
-    task::AbortHandle,
+    task::{AbortHandle, JoinSet},
 };
 
 use crate::{
     config::{Config, Host, PeerConfig},
     datapath::{Datapath, clock},
+    hooks::Hooks,
     metrics::Snapshot,
     resolve, web,
 };
@@ -82,11 +84,15 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
 
     let listen = config.web.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen} ([web] listen)"))?;
+    let listener = bind(listen, "[web] listen").await?;
+    let agent_check = match config.web.agent_check {
+        Some(address) => Some(bind(address, "[web] agent_check").await?),
+        None => None,
+    };
+    let hooks = Hooks::start(&config.hooks);
     let overlay = Overlay::start(&config, clock::monotonic()).await?;
-    let state = State::start(config, overlay)?;
+    let mut state = State::start(config, overlay)?;
+    state.events.hooks = hooks.listeners();
     let agent = Arc::new(Agent {
         file,
         heartbeat: state.heartbeat.clone(),
@@ -102,6 +108,11 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     let server = tokio::spawn(web::serve(listener, Arc::new(Arc::clone(&agent)), async {
         stopped.await.ok();
     }));
+    // Ends with this function, and so do the hooks.
+    let mut tasks = JoinSet::new();
+    if let Some(listener) = agent_check {
+        tasks.spawn(web::agent_check::serve(listener, Arc::new(Arc::clone(&agent))));
+    }
     tracing::info!(%listen, "ready");
 
     loop {
@@ -126,6 +137,11 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
         drop(recorder);
     };
     judge.end_within(LONGEST_END, end).await
+}
+
+async fn bind(address: SocketAddr, field: &str) -> Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("cannot listen on {address} ({field})"))
 }
 
 /// What the judge does, again and again.

@@ -21,11 +21,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 pub use explain::{explain, explain_table};
 pub use overlay::overlay_table;
-pub use plugin::{Selection, check};
+pub use plugin::{Selection, check, check_region};
 use serde::de::DeserializeOwned;
 pub use table::status_table;
 
-use crate::report::{Paths, overlay::Overlay};
+use crate::report::{Paths, Regions, overlay::Overlay};
 
 /// Where an agent listens unless its config says otherwise.
 pub const DEFAULT_URL: &str = "http://127.0.0.1:9862";
@@ -44,6 +44,14 @@ const LIMIT: u64 = 256 << 20;
 /// Where no agent answers within three seconds, or what answers is none; the message says what to do.
 pub fn fetch_paths(url: &str) -> Result<Paths> {
     fetch(url, "/api/v1/paths")
+}
+
+/// Asks the agent at a URL for its links to regions, as [`fetch_paths`] does for paths.
+///
+/// # Errors
+/// As those of [`fetch_paths`].
+pub fn fetch_regions(url: &str) -> Result<Regions> {
+    fetch(url, "/api/v1/regions")
 }
 
 /// Asks the agent at a URL for its routes, as [`fetch_paths`] does for paths.
@@ -110,16 +118,16 @@ fn no_answer(base: &str, error: &ureq::Error) -> String {
 }
 
 /// Asks the agent at a URL and checks what it says: exit code and line of `linkprobe check`. With a
-/// `path`, the name of a peer, only that path counts; with a `region`, only the paths to it.
+/// `path`, the name of a peer, only that path counts; with a `region`, what that is to the node.
 #[must_use]
 pub fn check_agent(url: &str, path: Option<&str>, region: Option<&str>) -> (u8, String) {
-    let selection = match (path, region) {
-        (Some(peer), _) => Selection::Path(peer),
-        (None, Some(region)) => Selection::Region(region),
-        (None, None) => Selection::All,
+    let checked = match (path, region) {
+        (Some(peer), _) => fetch_paths(url).map(|paths| check(&paths, Selection::Path(peer))),
+        (None, None) => fetch_paths(url).map(|paths| check(&paths, Selection::All)),
+        (None, Some(region)) => fetch_regions(url).and_then(|regions| {
+            let paths = fetch_paths(url)?;
+            Ok(check_region(&regions, &paths, region))
+        }),
     };
-    match fetch_paths(url) {
-        Ok(paths) => check(&paths, selection),
-        Err(error) => plugin::unknown(&format!("{error:#}")),
-    }
+    checked.unwrap_or_else(|error| plugin::unknown(&format!("{error:#}")))
 }

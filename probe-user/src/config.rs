@@ -4,6 +4,7 @@
 //! - `reader`: walks the TOML document and collects the errors.
 //! - `auth`: `[auth]` and its key file.
 //! - `health`: `[health]`.
+//! - `hook`: `[[hook]]`.
 //! - `record`: `[record]`.
 //! - `overlay`: `[overlay]`.
 //! - `reflector`: `[reflector]`.
@@ -18,6 +19,7 @@
 mod auth;
 mod error;
 mod health;
+mod hook;
 mod overlay;
 mod peer;
 pub(crate) mod reader;
@@ -40,6 +42,7 @@ use probe_ebpf::ntp::Format;
 pub use auth::{AuthConfig, PeerAuth};
 pub use error::{ConfigError, Problem};
 pub use health::{HealthConfig, Profile};
+pub use hook::{HookAction, HookConfig};
 pub use overlay::{DEFAULT_METRIC, DestinationConfig, MAIN_TABLE, OverlayConfig};
 pub use peer::{Host, PeerAddress, PeerConfig, ReflectorKind};
 pub use record::RecordConfig;
@@ -71,6 +74,8 @@ pub struct Config {
     pub overlay: Option<OverlayConfig>,
     /// The HTTP server.
     pub web: WebConfig,
+    /// Who is told of changes, in the order of the file.
+    pub hooks: Vec<HookConfig>,
 }
 
 /// `[node]`: who we are.
@@ -133,11 +138,13 @@ impl Default for ProbeConfig {
 pub struct WebConfig {
     /// The address and port that it listens on.
     pub listen: SocketAddr,
+    /// Where HAProxy's agent checks are answered; `None` where they are not.
+    pub agent_check: Option<SocketAddr>,
 }
 
 impl Default for WebConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9862)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9862)), agent_check: None }
     }
 }
 
@@ -223,6 +230,8 @@ impl Config {
             ("record.directory", self.record.directory != new.record.directory),
             ("record.limit", self.record.limit != new.record.limit),
             ("web.listen", self.web.listen != new.web.listen),
+            ("web.agent_check", self.web.agent_check != new.web.agent_check),
+            ("hook", self.hooks != new.hooks),
         ]
         .into_iter()
         .filter_map(|(field, differs)| differs.then_some(field))

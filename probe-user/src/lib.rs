@@ -16,7 +16,8 @@
 //! - [`keys`]: key files.
 //! - [`sender`]: the thread that sends probes when they are due.
 //! - [`resolve`]: from the names in the config to addresses.
-//! - [`web`] and [`metrics`]: HTTP and the Prometheus format.
+//! - [`web`] and [`metrics`]: HTTP, HAProxy's agent checks and the Prometheus format.
+//! - [`hooks`]: commands and servers that are told of changes.
 //!
 //! **Shell**: wiring.
 //! - [`config`]: the file.
@@ -33,6 +34,7 @@ pub mod config;
 pub mod datapath;
 pub mod guard;
 pub mod health;
+pub mod hooks;
 pub mod keys;
 pub mod limits;
 pub mod metrics;

@@ -48,14 +48,14 @@ enum Command {
         json: bool,
     },
     /// Check the paths of a running agent, as a monitoring plugin: exit code 0 ok, 1 degraded,
-    /// 2 unhealthy, 3 unknown
+    /// 2 unhealthy, 3 unknown; with --region: 0 reachable, 1 impaired, 2 isolated, 3 unknown or cut off itself
     Check {
         #[command(flatten)]
         agent: AgentUrl,
         /// Only the path to this peer
         #[arg(long, value_name = "PEER", conflicts_with = "region")]
         path: Option<String>,
-        /// Only the paths to this region
+        /// Whether traffic goes to this region and back
         #[arg(long, value_name = "REGION")]
         region: Option<String>,
     },

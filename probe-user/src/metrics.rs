@@ -6,19 +6,21 @@
 //! Peers bound the number of series: flows appear only in the API.
 //!
 //! - `paths`: one function for each metric of the paths.
+//! - `regions`: the same for the regions.
 //! - `host`: the same for the reflector, the kernel programs and the agent itself.
 //! - `family`: how they are put together.
 
 mod family;
 mod host;
 mod paths;
+mod regions;
 #[cfg(test)]
 mod tests;
 
 use probe_ebpf::maps::Counter;
 use prometheus::TextEncoder;
 
-use crate::report;
+use crate::{hooks, report};
 
 /// The content type of what [`encode`] returns.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -36,6 +38,10 @@ pub struct Snapshot {
     pub last_reload_successful: bool,
     /// Round-trip times by region of the peer.
     pub rtt: Vec<RegionRtt>,
+    /// The regions.
+    pub regions: Vec<report::Region>,
+    /// How the hooks have fared.
+    pub hooks: Vec<hooks::Runs>,
 }
 
 /// A network interface that the kernel programs are attached to.
@@ -77,9 +83,12 @@ pub fn encode(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
         paths::state(paths),
         paths::transitions(paths),
         paths::verdict_age(paths),
+        regions::reach(&snapshot.regions),
+        regions::transitions(&snapshot.regions),
         host::reflector_packets(&snapshot.counters),
         host::dropped_packets(&snapshot.counters),
         host::datapath_info(&snapshot.interfaces),
+        host::hook_runs(&snapshot.hooks),
         host::config_last_reload_successful(snapshot.last_reload_successful),
         host::build_info(),
     ];

@@ -2,11 +2,16 @@
 //! and every other client read them.
 //!
 //! - [`overlay`]: which way traffic goes, and why.
+//! - `reach`: what a region is to a node, for those who send traffic there.
 
 pub mod overlay;
+mod reach;
 
 use std::iter;
 
+#[cfg(test)]
+pub(crate) use reach::example;
+pub use reach::{ReachTransitions, RegionHealth, Require};
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::{Cause, Direction as Way, Reach, State};
@@ -109,6 +114,10 @@ pub struct Region {
     pub name: String,
     /// Whether traffic goes there and back.
     pub reach: Reach,
+    /// Since when that is so, in seconds since the Unix epoch.
+    pub reach_since: f64,
+    /// How often it has changed to each reach.
+    pub reach_transitions: ReachTransitions,
     /// The worse of the two directions.
     pub state: State,
     /// From this node to the region.

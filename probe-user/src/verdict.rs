@@ -80,7 +80,11 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// The name in the API and in logs.
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Unknown, Self::Reachable, Self::Impaired, Self::Isolated, Self::SelfIsolated];
+
+    /// The name in the API, in metrics and in logs.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

@@ -9,9 +9,17 @@
 //! | `/-/reload`       | POST: 200 and what changed, or 400 and why the config was refused |
 //! | `/api/v1/paths`   | [`report::Paths`] as JSON                                       |
 //! | `/api/v1/regions` | [`report::Regions`] as JSON                                     |
+//! | `/api/v1/regions/NAME/health` | [`report::RegionHealth`] as JSON: 200 if traffic may be sent there, 503 if not, 404 if no peer is there |
 //! | `/api/v1/overlay` | [`report::overlay::Overlay`] as JSON, or 404 where the config has no `[overlay]` |
 //! | `/api/v1/events`  | every [`report::Event`] from now on, as server-sent events      |
+//!
+//! Whether traffic may be sent to a region is fail-open: not to one that is isolated, but to one of which nothing is known,
+//! and to all while this node is cut off itself. `?require=usable` wants it reachable or impaired, `?require=reachable`
+//! reachable.
+//!
+//! - [`agent_check`]: the same for HAProxy, in its own protocol.
 
+pub mod agent_check;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +28,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
@@ -49,7 +57,9 @@ pub trait Source: Send + Sync + 'static {
     fn regions(&self) -> report::Regions;
 
     /// The routes, if the agent routes anything.
-    fn overlay(&self) -> Option<report::overlay::Overlay>;
+    fn overlay(&self) -> Option<report::overlay::Overlay> {
+        None
+    }
 
     /// The changes of verdicts from now on.
     fn events(&self) -> broadcast::Receiver<report::Event>;
@@ -79,6 +89,7 @@ pub fn router(source: Arc<dyn Source>) -> Router {
         .route("/-/reload", post(reload))
         .route("/api/v1/paths", get(paths))
         .route("/api/v1/regions", get(regions))
+        .route("/api/v1/regions/{name}/health", get(region_health))
         .route("/api/v1/overlay", get(overlay))
         .route("/api/v1/events", get(events))
         .with_state(source)
@@ -155,6 +166,25 @@ async fn regions(agent: Agent) -> Response {
     }
 }
 
+async fn region_health(
+    agent: Agent,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let require = match require(query.as_deref().unwrap_or_default()) {
+        Ok(require) => require,
+        Err(why) => return plain(StatusCode::BAD_REQUEST, &why),
+    };
+    match ask(agent, move |source| source.regions().health(&name, require)).await {
+        Ok(Ok(health)) => {
+            let status = if health.send { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            (status, [NO_STORE], Json(health)).into_response()
+        }
+        Ok(Err(why)) => plain(StatusCode::NOT_FOUND, &why),
+        Err(failed) => failed,
+    }
+}
+
 async fn overlay(agent: Agent) -> Response {
     match ask(agent, Source::overlay).await {
         Ok(Some(overlay)) => ([NO_STORE], Json(overlay)).into_response(),
@@ -163,6 +193,20 @@ async fn overlay(agent: Agent) -> Response {
         }
         Err(failed) => failed,
     }
+}
+
+/// What a query requires of a region. What it does not know would be ignored at the wrong moment, so it is refused at once.
+fn require(query: &str) -> Result<report::Require, String> {
+    let words = report::Require::WORDS;
+    let word = |word: &str| words.into_iter().find(|(known, _)| *known == word);
+    if query.is_empty() {
+        return Ok(report::Require::default());
+    }
+    let known = query.strip_prefix("require=").and_then(word);
+    known.map(|(_, require)| require).ok_or_else(|| {
+        let known = words.map(|(word, _)| format!("?require={word}")).join(" or ");
+        format!("?{query} is not known here; write {known}, or nothing")
+    })
 }
 
 /// The name of an event is `verdict`, its id `EPOCH-SEQUENCE`, its data a [`report::Event`]. A listener that is too slow

@@ -1,4 +1,4 @@
-//! Changes of verdicts, as they happen: in the log, and for all who listen.
+//! Changes of verdicts, as they happen: in the log, for all who listen, and for hooks.
 
 use tokio::sync::broadcast;
 
@@ -7,7 +7,9 @@ use crate::{
     config::PeerConfig,
     datapath::clock,
     health::Transition,
-    report::{Event, Revision, sick_flows},
+    hooks::{Change, Kind, Listeners},
+    report::{self, Event, ISOLATED, Revision, sick_flows},
+    verdict::Reach,
 };
 
 /// How many events a listener may be behind before it misses some.
@@ -17,12 +19,21 @@ const BACKLOG: usize = 1_024;
 pub(super) struct Events {
     sender: broadcast::Sender<Event>,
     revision: Revision,
+    /// Name of this node.
+    node: String,
+    /// None until the agent has started them.
+    pub(super) hooks: Listeners,
 }
 
 impl Events {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(node: &str) -> Self {
         let epoch = clock::realtime();
-        Self { sender: broadcast::channel(BACKLOG).0, revision: Revision { epoch, sequence: 0 } }
+        Self {
+            sender: broadcast::channel(BACKLOG).0,
+            revision: Revision { epoch, sequence: 0 },
+            node: node.to_owned(),
+            hooks: Listeners::default(),
+        }
     }
 
     /// The last event that was told.
@@ -40,6 +51,14 @@ impl Events {
         let Transition { direction, from, to, cause, .. } = *change;
         let PeerConfig { name, region, .. } = &peer.config;
         tracing::info!(peer = name, %direction, %from, %to, %cause, "verdict");
+        if self.hooks.want(Kind::Path) {
+            self.hooks.tell(&Change {
+                region: Some(region.clone()),
+                peer: Some(name.clone()),
+                direction: Some(direction),
+                ..self.change(Kind::Path, moment.at(), from.label(), to.label(), cause.to_string())
+            });
+        }
         self.revision.sequence += 1;
         let verdict = moment.direction(peer, direction);
         let flows = moment.flows(peer);
@@ -64,5 +83,68 @@ impl Events {
                 needs: verdict.needs,
             })
             .ok();
+    }
+
+    /// Tells of what a region has become. `at` is in seconds since the Unix epoch.
+    pub(super) fn reach(&self, region: &report::Region, from: Reach, at: f64) {
+        let (name, to, why) = (&region.name, region.reach, region.why());
+        match to {
+            Reach::Isolated | Reach::SelfIsolated => {
+                tracing::warn!(region = name, %from, %to, "reach: {why}");
+            }
+            _ => tracing::info!(region = name, %from, %to, "reach: {why}"),
+        }
+        self.hooks.tell(&Change {
+            region: Some(name.clone()),
+            ..self.change(Kind::Region, at, from.label(), to.label(), why)
+        });
+    }
+
+    /// Tells of a region that has left the config: what it was is no longer known.
+    pub(super) fn forget(&self, region: &str, from: Reach, at: f64) {
+        if from != Reach::Unknown {
+            let why = "it is not in the config any more".to_owned();
+            tracing::info!(region, %from, "reach: {why}");
+            self.hooks.tell(&Change {
+                region: Some(region.to_owned()),
+                ..self.change(Kind::Region, at, from.label(), Reach::Unknown.label(), why)
+            });
+        }
+    }
+
+    /// Tells whether this node holds itself for cut off.
+    pub(super) fn isolated(&self, isolated: bool, at: f64) {
+        let states = ["connected", "isolated"];
+        let (from, to) = (states[usize::from(!isolated)], states[usize::from(isolated)]);
+        let why = if isolated { ISOLATED } else { "no longer isolated" };
+        if isolated {
+            tracing::warn!("{why}");
+        } else {
+            tracing::info!("{why}");
+        }
+        self.hooks.tell(&self.change(Kind::Isolated, at, from, to, why.to_owned()));
+    }
+
+    fn change(
+        &self,
+        event: Kind,
+        at: f64,
+        from: &'static str,
+        to: &'static str,
+        why: String,
+    ) -> Change {
+        let node = self.node.clone();
+        Change {
+            event,
+            node,
+            at,
+            region: None,
+            peer: None,
+            direction: None,
+            from,
+            to,
+            why,
+            left_out: 0,
+        }
     }
 }

@@ -137,6 +137,10 @@ impl State {
                     self.regions.len() - 1
                 });
         }
+        let at = clock::realtime() as f64 / 1e9;
+        for gone in old {
+            self.events.forget(&gone.name, gone.reached.reach, at);
+        }
     }
 
     /// Whether the sessions to a peer go on with another config. They do with another key, but not in

@@ -3,9 +3,10 @@
 use super::{peers::Peer, state::State};
 use crate::{
     account::rtt,
-    health::region,
-    report::States,
-    verdict::{Cause, Direction, Nanos, State as Verdict},
+    datapath::clock,
+    health::region::{self, Tally},
+    report::{ReachTransitions, States},
+    verdict::{Cause, Direction, Nanos, Reach, State as Verdict},
 };
 
 /// One region.
@@ -15,8 +16,36 @@ pub(super) struct Region {
     pub(super) round_trips: rtt::Histogram,
     /// The verdicts on the link, by direction.
     pub(super) link: [Link; 2],
-    /// Those on its paths as of the last tick, by direction.
+    /// Whether traffic goes there and back.
+    pub(super) reached: Reached,
+    /// The verdicts on its paths as of the last tick, by direction.
     paths: [States; 2],
+    /// The same, both directions of each path together.
+    tally: Tally,
+}
+
+/// What a region is to this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reached {
+    pub(super) reach: Reach,
+    pub(super) since: Nanos,
+    pub(super) transitions: ReachTransitions,
+}
+
+impl Reached {
+    fn new(now: Nanos) -> Self {
+        Self { reach: Reach::Unknown, since: now, transitions: ReachTransitions::default() }
+    }
+
+    /// Takes in what it is now, and returns what it was if that is something else.
+    fn change(&mut self, reach: Reach, now: Nanos) -> Option<Reach> {
+        if reach == self.reach {
+            return None;
+        }
+        self.since = now;
+        self.transitions.count(reach);
+        Some(std::mem::replace(&mut self.reach, reach))
+    }
 }
 
 /// The verdict on one direction of a link.
@@ -34,7 +63,9 @@ impl Region {
             name: name.to_owned(),
             round_trips: rtt::Histogram::default(),
             link: [link; 2],
+            reached: Reached::new(now),
             paths: Default::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -67,22 +98,43 @@ impl Link {
 }
 
 impl State {
-    /// Judges the links to all regions, in one pass over the peers.
+    /// Judges the links to all regions, in one pass over the peers, and what the regions are to this node.
     pub(super) fn judge_links(&mut self, now: Nanos) {
         for region in &mut self.regions {
-            region.paths = Default::default();
+            (region.paths, region.tally) = Default::default();
         }
         for Peer { region, path, .. } in &self.peers {
             let Some(path) = path else { continue };
-            for direction in Direction::ALL {
-                let states = &mut self.regions[*region].paths[direction as usize];
-                states.count(path.health.state_of(direction));
+            let region = &mut self.regions[*region];
+            let verdicts = Direction::ALL.map(|direction| path.health.verdict_of(direction));
+            for (states, (state, _)) in region.paths.iter_mut().zip(verdicts) {
+                states.count(state);
             }
+            region.tally.add(verdicts);
         }
         let isolated = self.node.isolated_since().is_some();
-        for region in &mut self.regions {
+        let blames_itself = self.blames_itself(now);
+        let mut changes = Vec::new();
+        for (index, region) in self.regions.iter_mut().enumerate() {
             region.judge(isolated, now);
+            if let Some(from) = region.reached.change(region.tally.reach(blames_itself), now) {
+                changes.push((index, from));
+            }
         }
+        if !changes.is_empty() {
+            let mut told = self.region_links(now, clock::realtime());
+            for (index, from) in changes {
+                let region = &mut told.regions[index];
+                // What was judged is what is told of.
+                region.reach = self.regions[index].reached.reach;
+                self.events.reach(region, from, told.at);
+            }
+        }
+    }
+
+    /// Whether regions that this node cannot reach are held for the victims of its own isolation.
+    pub(super) fn blames_itself(&self, now: Nanos) -> bool {
+        self.node.isolated_since().is_some() || self.node.was_isolated_lately(now, &self.settings)
     }
 }
 

@@ -3,16 +3,16 @@
 use super::{
     paths::{Flow, Path},
     peers::Peer,
-    regions::{Link, Region},
+    regions::{Link, Reached, Region},
     state::State,
 };
 use crate::{
     account::rtt,
     datapath::{attach::Attachment, clock},
-    health::{self, Settings, evidence::Evidence},
+    health::{self, Settings, evidence::Evidence, region::Tally},
     metrics::{Interface, RegionRtt, Snapshot},
     report,
-    verdict::{Cause, Direction, Nanos, State as Verdict},
+    verdict::{Cause, Direction, Nanos, Reach, State as Verdict},
 };
 
 impl State {
@@ -36,27 +36,30 @@ impl State {
     pub fn region_links(&self, now: Nanos, unix: Nanos) -> report::Regions {
         let moment = Moment { now, unix, settings: &self.settings };
         let mut links = vec![[Paths::default(); 2]; self.regions.len()];
-        let mut there_and_back = vec![Vec::new(); self.regions.len()];
+        let mut tallies = vec![Tally::default(); self.regions.len()];
+        let mut counts = vec![0; self.regions.len()];
         for peer in &self.peers {
             let path = Direction::ALL.map(|direction| moment.direction(peer, direction));
             for (paths, direction) in links[peer.region].iter_mut().zip(&path) {
                 paths.add(direction);
             }
-            there_and_back[peer.region]
-                .push(path.map(|direction| (direction.verdict, direction.cause)));
+            tallies[peer.region].add(path.map(|direction| (direction.verdict, direction.cause)));
+            counts[peer.region] += 1;
         }
         let isolated_since = self.isolated_since(&moment);
-        let told = self.regions.iter().zip(&links).zip(there_and_back);
-        let region = |((region, paths), there_and_back): ((&Region, &[Paths; 2]), Vec<_>)| {
-            let link = |way: Direction| {
-                let paths = &paths[way as usize];
-                paths.link(region.link[way as usize], isolated_since.is_some(), &moment)
-            };
-            let (forward, reverse) = (link(Direction::Forward), link(Direction::Reverse));
+        let isolated = isolated_since.is_some();
+        let blames_itself = self.blames_itself(now);
+        let region = |(index, region): (usize, &Region)| {
+            let paths = &links[index];
+            let [forward, reverse] = Direction::ALL
+                .map(|way| paths[way as usize].link(region.link[way as usize], isolated, &moment));
+            let reach = tallies[index].reach(blames_itself);
             report::Region {
                 name: region.name.clone(),
-                paths: there_and_back.len(),
-                reach: health::region::reach(there_and_back, isolated_since.is_some()),
+                paths: counts[index],
+                reach,
+                reach_since: reach_since(reach, region.reached, paths, &moment),
+                reach_transitions: region.reached.transitions,
                 state: forward.verdict.worse(reverse.verdict),
                 forward,
                 reverse,
@@ -67,7 +70,7 @@ impl State {
             region: self.config.node.region.clone(),
             at: seconds(unix),
             isolated_since,
-            regions: told.map(region).collect(),
+            regions: self.regions.iter().enumerate().map(region).collect(),
         }
     }
 
@@ -97,6 +100,8 @@ impl State {
             interfaces: self.datapath.attachments().iter().map(interface).collect(),
             last_reload_successful: self.last_reload_successful,
             rtt: self.regions.iter().map(region).collect(),
+            regions: self.region_links(now, unix).regions,
+            hooks: self.events.hooks.runs(),
         }
     }
 }
@@ -290,6 +295,16 @@ impl Paths {
                 _ => self.known_needs.or(self.unknown_needs),
             },
         }
+    }
+}
+
+/// Since when a region has been what it is, which was something else at the last tick if some of its paths have expired
+/// since.
+fn reach_since(reach: Reach, last: Reached, paths: &[Paths; 2], moment: &Moment<'_>) -> f64 {
+    let expired_for = paths.iter().filter_map(|way| way.unknown_for).reduce(f64::min);
+    match expired_for {
+        Some(lasts) if reach != last.reach => moment.at() - lasts,
+        _ => moment.unix(last.since),
     }
 }
 

@@ -18,7 +18,6 @@ use crate::{
         observation::moment,
     },
     record::recorder::Recorder,
-    report::ISOLATED,
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
 };
@@ -99,7 +98,6 @@ impl State {
         let mut state = Self {
             settings: config.health.settings(&config.probe),
             node: Node::default(),
-            config,
             datapath,
             sender,
             attempts,
@@ -108,7 +106,8 @@ impl State {
             peers: Vec::new(),
             regions: Vec::new(),
             overlay,
-            events: Events::new(),
+            events: Events::new(&config.node.name),
+            config,
             last_reload_successful: true,
             recorder,
             heartbeat: Heartbeat::new(clock::monotonic()),
@@ -157,8 +156,9 @@ impl State {
         }
         let (events, settings) = (&mut self.events, &self.settings);
         self.node.tick(&mut self.peers, now, settings, &mut |news| match news {
-            News::Isolated(true) => tracing::warn!("{ISOLATED}"),
-            News::Isolated(false) => tracing::info!("no longer isolated"),
+            News::Isolated(isolated) => {
+                events.isolated(isolated, Moment::now(now, settings).at());
+            }
             News::Verdict { member, transition, .. } => {
                 events.publish(member, &transition, &Moment::now(now, settings));
             }

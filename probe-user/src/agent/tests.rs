@@ -2,14 +2,18 @@
 
 use std::{net::UdpSocket, thread, time::Duration};
 
+use tokio::sync::mpsc::UnboundedReceiver;
+
 use super::state::State;
 use crate::{
     account::{Lost, Outcome},
     config::Config,
     datapath::clock,
-    health, metrics,
-    report::{Link, Path, Regions},
-    verdict::{Cause, Direction, MILLISECOND, Nanos, SECOND, State as Verdict},
+    health,
+    hooks::{Change, Kind, Listeners},
+    metrics,
+    report::{Link, Path, Region, Regions},
+    verdict::{Cause, Direction, MILLISECOND, Nanos, Reach, SECOND, State as Verdict},
 };
 
 /// The wall clock of all readings, in nanoseconds.
@@ -177,6 +181,71 @@ fn an_event_has_the_whole_verdict() {
     // What comes from the address of the dead peer, our own probes, shows that the way back lives, but on a busy host it comes
     // in bursts, and then both ways may be blamed.
     assert!((3..=4).contains(&seen.len()), "{seen:?}");
+}
+
+fn reached(agent: &State, index: usize, now: Nanos) -> Region {
+    agent.region_links(now, UNIX).regions.swap_remove(index)
+}
+
+/// What hooks were told of since, as `region from to`.
+fn told(hooks: &mut UnboundedReceiver<Change>) -> Vec<String> {
+    let mut told = Vec::new();
+    while let Ok(change) = hooks.try_recv() {
+        let region = change.region.unwrap_or_default();
+        told.push(format!("{region} {} {}", change.from, change.to));
+    }
+    told
+}
+
+#[test]
+fn the_reach_of_a_region_is_kept_told_and_expires() {
+    let mut agent = agent(
+        r#"
+        [[peer]]
+        name = "dead"
+        region = "d"
+        address = "127.0.0.1:1"
+        "#,
+    );
+    let (listeners, mut hooks) = Listeners::listen(&[Kind::Region]);
+    agent.events.hooks = listeners;
+    let started = clock::monotonic();
+    let before = reached(&agent, 0, started);
+    assert_eq!((before.reach, before.reach_transitions.reachable), (Reach::Unknown, 0));
+    let now = judge_until(&mut agent, "reachable and isolated", |agent, now| {
+        is_healthy(agent, now) && reached(agent, 2, now).reach == Reach::Isolated
+    });
+    let well = reached(&agent, 0, now);
+    assert_eq!((well.reach, well.reach_transitions.reachable), (Reach::Reachable, 1));
+    let (lasts, all) = (UNIX as f64 / 1e9 - well.reach_since, (now - started) as f64 / 1e9);
+    assert!((0.0..all).contains(&lasts), "{lasts} of {all} s");
+    assert_eq!(reached(&agent, 1, now).reach, Reach::Unknown);
+    let mut changes = told(&mut hooks);
+    changes.sort();
+    assert_eq!(changes, ["b unknown reachable", "d unknown isolated"]);
+
+    // Nobody ticks: what is read is unknown since the evidence has expired, and nobody has told of that.
+    let later = now + agent.settings.expiry + 2 * SECOND;
+    let stale = reached(&agent, 0, later);
+    assert_eq!((stale.reach, stale.reach_transitions.unknown), (Reach::Unknown, 0));
+    assert!((1.9..=3.0).contains(&(UNIX as f64 / 1e9 - stale.reach_since)), "{stale:?}");
+    assert_eq!(reached(&agent, 2, later).reach, Reach::Unknown);
+    assert_eq!(told(&mut hooks), Vec::<String>::new());
+}
+
+/// Nothing holds what was once told of a region that nobody judges any more.
+#[test]
+fn a_region_that_leaves_the_config_is_unknown_to_hooks() {
+    let mut agent = agent("");
+    let (listeners, mut hooks) = Listeners::listen(&[Kind::Region]);
+    agent.events.hooks = listeners;
+    judge_until(&mut agent, "reachable", is_healthy);
+    assert_eq!(told(&mut hooks), ["b unknown reachable"]);
+    let mut config = agent.config().clone();
+    let settings = agent.settings;
+    config.peers.clear();
+    agent.reload(Ok((config, settings))).unwrap();
+    assert_eq!(told(&mut hooks), ["b reachable unknown"]);
 }
 
 /// Which flows are sick is told of each direction for itself.

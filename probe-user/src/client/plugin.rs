@@ -2,8 +2,8 @@
 
 use super::table::lasts;
 use super::units::{percent, span};
-use crate::report::{Direction, Path, Paths};
-use crate::verdict::State;
+use crate::report::{Direction, Path, Paths, Regions};
+use crate::verdict::{Reach, State};
 
 /// So many paths that are not healthy are named; the others are counted.
 const NAMED: usize = 5;
@@ -15,9 +15,6 @@ pub enum Selection<'a> {
     All,
     /// The path to the peer with this name.
     Path(&'a str),
-    /// The paths to this region. It is unhealthy when none of them is fit for use, and degraded as long
-    /// as one is.
-    Region(&'a str),
 }
 
 /// The exit code and the line: 0 healthy, 1 degraded, 2 unhealthy, 3 unknown.
@@ -26,29 +23,46 @@ pub fn check(paths: &Paths, selection: Selection<'_>) -> (u8, String) {
     let counts = |path: &&Path| match selection {
         Selection::All => true,
         Selection::Path(peer) => path.peer == peer,
-        Selection::Region(region) => path.region == region,
     };
     let selected: Vec<&Path> = paths.paths.iter().filter(counts).collect();
     let Some(worst) = selected.iter().map(|path| path.state).reduce(State::worse) else {
         return unknown(&nothing_selected(paths, selection));
     };
-    let usable = |path: &&Path| matches!(path.state, State::Healthy | State::Degraded);
-    let state = match (selection, worst) {
-        (Selection::Region(_), State::Unhealthy) if selected.iter().any(usable) => State::Degraded,
-        _ => worst,
+    let code = match worst {
+        State::Healthy => 0,
+        State::Degraded => 1,
+        State::Unhealthy => 2,
+        State::Unknown => 3,
     };
-    let (code, word) = match state {
-        State::Healthy => (0, "OK"),
-        State::Degraded => (1, "WARNING"),
-        State::Unhealthy => (2, "CRITICAL"),
-        State::Unknown => (3, "UNKNOWN"),
+    line(code, &details(&selected))
+}
+
+/// The exit code and the line for a region: 0 reachable, 1 impaired, 2 isolated, and 3 where nothing is known or this node is
+/// the one that is cut off.
+#[must_use]
+pub fn check_region(regions: &Regions, paths: &Paths, name: &str) -> (u8, String) {
+    let Some(region) = regions.regions.iter().find(|region| region.name == name) else {
+        return unknown(&regions.no_such_region(name));
     };
-    (code, single_line(&format!("{word} - {}", details(&selected))))
+    let code = match region.reach {
+        Reach::Reachable => 0,
+        Reach::Impaired => 1,
+        Reach::Isolated => 2,
+        Reach::Unknown | Reach::SelfIsolated => 3,
+    };
+    let (reach, lasts) = (region.reach, span((regions.at - region.reach_since).max(0.0)));
+    let selected: Vec<&Path> = paths.paths.iter().filter(|path| path.region == name).collect();
+    line(code, &format!("{name} {reach} since {lasts}: {}; {}", region.why(), details(&selected)))
+}
+
+fn line(code: u8, text: &str) -> (u8, String) {
+    let word = ["OK", "WARNING", "CRITICAL", "UNKNOWN"][usize::from(code)];
+    (code, single_line(&format!("{word} - {text}")))
 }
 
 /// The answer where nothing is known.
 pub(super) fn unknown(why: &str) -> (u8, String) {
-    (3, single_line(&format!("UNKNOWN - {why}")))
+    line(3, why)
 }
 
 /// The protocol ends the message at a line break, and at a bar, behind which it wants numbers.
@@ -65,13 +79,6 @@ fn nothing_selected(paths: &Paths, selection: Selection<'_>) -> String {
         Selection::Path(peer) => {
             let names = paths.paths.iter().map(|path| path.peer.as_str()).collect();
             format!("{} has no peer {peer:?}; its peers: {}", paths.node, list(names))
-        }
-        Selection::Region(region) => {
-            let mut names: Vec<&str> =
-                paths.paths.iter().map(|path| path.region.as_str()).collect();
-            names.sort_unstable();
-            names.dedup();
-            format!("{} has no peer in region {region:?}; its regions: {}", paths.node, list(names))
         }
     }
 }

@@ -4,9 +4,10 @@ mod table;
 mod units;
 
 use crate::report::{
-    Direction, Evidence, Flow, Needs, Path, Paths, Probes, Quantiles, Revision, Transitions,
+    Direction, Evidence, Flow, Needs, Path, Paths, Probes, Quantiles, Regions, Revision,
+    Transitions, example,
 };
-use crate::verdict::{Cause, State};
+use crate::verdict::{Cause, Reach, State};
 
 fn direction(verdict: State, cause: Cause, lost: u32, probes: u32, since: f64) -> Direction {
     let loss_ratio = (probes > 0).then(|| f64::from(lost) / f64::from(probes));
@@ -97,4 +98,10 @@ fn agent(paths: Vec<Path>) -> Paths {
         isolated_since: None,
         paths,
     }
+}
+
+/// The regions of an agent, of which there is one.
+fn regions(name: &str, reach: Reach) -> Regions {
+    let (node, region) = ("ams1".to_owned(), "ams".to_owned());
+    Regions { node, region, at: 1.8e9, isolated_since: None, regions: vec![example(name, reach)] }
 }

@@ -123,6 +123,11 @@ impl<'a, 'i> Section<'a, 'i> {
         value.map_or(self.offset, |value| value.span().start)
     }
 
+    /// Whether a field is given, be it right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
     /// Takes note of a problem with a field of this section.
     pub(crate) fn report(&self, offset: usize, key: &str, message: &str) {
         self.reader.report(offset, &format!("{}.{key}", self.name), message);

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::reflector::{MAX_RATE, ReflectorConfig};
 use super::value::{MAX_NAME, readable};
-use super::{HealthConfig, ProbeConfig, Profile, RecordConfig, WebConfig};
-use crate::health::settings::limits;
+use super::{HealthConfig, ProbeConfig, Profile, RecordConfig, WebConfig, hook};
+use crate::{health::settings::limits, hooks::Kind};
 
 const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zA-Zµ]+\s*)+$";
 
@@ -28,6 +28,7 @@ pub fn schema() -> Value {
             "reflector": reflector(),
             "peer": { "type": "array", "description": "Whom to probe.", "items": peer() },
             "web": web(),
+            "hook": { "type": "array", "description": "Who is told of changes.", "items": hook() },
         },
     })
 }
@@ -288,6 +289,58 @@ fn web() -> Value {
                 "description": "The address and port that it listens on.",
                 "default": WebConfig::default().listen.to_string(),
             },
+            "agent_check": {
+                "type": "string",
+                "description": "The address and port where HAProxy's agent checks are answered; nowhere without it.",
+            },
         }),
     )
+}
+
+fn hook() -> Value {
+    let kinds = Kind::ALL.map(Kind::label);
+    let duration = |description: &str, default| {
+        json!({
+            "type": "string",
+            "description": description,
+            "pattern": DURATION,
+            "default": readable(default),
+        })
+    };
+    let mut hook = section(
+        "A command or a server that is told of changes.",
+        &["name"],
+        &json!({
+            "name": name("Its name in logs and metrics; no two hooks share one."),
+            "command": {
+                "type": "array",
+                "description": "A program by its whole path, and its arguments; it gets the change on its standard input.",
+                "items": { "type": "string" },
+                "minItems": 1,
+            },
+            "webhook": {
+                "type": "string",
+                "description": "The URL that the change is posted to.",
+                "pattern": "^http://.+$",
+            },
+            "on": {
+                "type": "array",
+                "description": "Of what it is told.",
+                "items": { "enum": kinds },
+                "minItems": 1,
+                "default": [Kind::Region.label()],
+            },
+            "timeout": duration("How long one run may take, 100ms to 5m.", hook::TIMEOUT),
+            "min_interval": duration("The least time between two runs for the same region, path or node, up to 1h.", hook::MIN_INTERVAL),
+            "retries": {
+                "type": "integer",
+                "description": "How often a webhook that fails is tried again.",
+                "minimum": 0,
+                "maximum": hook::MAX_RETRIES,
+                "default": hook::RETRIES,
+            },
+        }),
+    );
+    hook["oneOf"] = json!([{ "required": ["command"] }, { "required": ["webhook"] }]);
+    hook
 }

@@ -14,15 +14,16 @@ use super::error::Problem;
 use super::reader::{Placed, Reader, Section, suggestion};
 use super::value;
 use super::{
-    Config, DatapathKind, NodeConfig, PeerAddress, PeerConfig, ProbeConfig, WebConfig, health,
+    Config, DatapathKind, HookConfig, NodeConfig, PeerAddress, PeerConfig, ProbeConfig, WebConfig,
+    health, hook,
     overlay::{self, Peers},
     peer, record, reflector,
 };
 use crate::limits::MAX_SESSIONS;
 
 /// The sections that this version knows.
-pub(super) const SECTIONS: [&str; 9] =
-    ["node", "probe", "health", "record", "auth", "reflector", "peer", "overlay", "web"];
+pub(super) const SECTIONS: [&str; 10] =
+    ["node", "probe", "health", "record", "auth", "reflector", "peer", "overlay", "web", "hook"];
 
 /// Reads a whole config.
 pub(super) fn parse(
@@ -56,7 +57,9 @@ fn read(
     let peers = peers(reader, document, &node, &probe, &keys);
     let overlay =
         overlay::read(section(reader, document, "overlay"), &Peers::new(document, &peers));
-    let config = Config { node, probe, health, record, auth, reflector, peers, overlay, web };
+    let hooks = hooks(reader, document);
+    let config =
+        Config { node, probe, health, record, auth, reflector, peers, overlay, web, hooks };
     let sessions = config.paths() * usize::from(config.probe.flows);
     if sessions > MAX_SESSIONS && config.overlay.is_some() {
         let message = format!(
@@ -83,7 +86,8 @@ fn unknown_sections(reader: &Reader<'_>, document: &DeTable<'_>) {
         let message = match value.get_ref() {
             DeValue::Table(_) | DeValue::Array(_) => format!(
                 "linkprobe {} does not know this section; {}\
-                 it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay] and [web]",
+                 it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay], [web] and \
+                 [[hook]]",
                 env!("CARGO_PKG_VERSION"),
                 suggestion(name, &SECTIONS, ""),
             ),
@@ -202,15 +206,20 @@ fn probe(mut section: Section<'_, '_>) -> (ProbeConfig, Option<usize>) {
 }
 
 fn web(mut section: Section<'_, '_>) -> WebConfig {
-    let listen = section.optional("listen", |value| {
-        let example = "\"127.0.0.1:9862\"";
+    let socket = |value: &DeValue<'_>, example: &str| {
         let text = value::string(value, example)?;
         text.parse::<SocketAddr>().map_err(|_| {
             format!("{text:?} is not an address with a port; write one such as {example}")
         })
-    });
+    };
+    let default = WebConfig::default();
+    let listen = section.optional("listen", |value| socket(value, "\"127.0.0.1:9862\""));
+    let agent_check = section.optional("agent_check", |value| socket(value, "\"127.0.0.1:9863\""));
     section.finish();
-    listen.map_or_else(WebConfig::default, |listen| WebConfig { listen: listen.value })
+    WebConfig {
+        listen: listen.map_or(default.listen, |listen| listen.value),
+        agent_check: agent_check.map(|address| address.value),
+    }
 }
 
 fn peers<'i>(
@@ -220,16 +229,7 @@ fn peers<'i>(
     probe: &ProbeConfig,
     keys: &Keys,
 ) -> Vec<PeerConfig> {
-    let Some(value) = document.get("peer") else { return Vec::new() };
-    let items: Vec<&Spanned<DeValue<'i>>> = match value.get_ref() {
-        DeValue::Array(items) => items.iter().collect(),
-        _ => Vec::new(),
-    };
-    if items.iter().any(|item| !item.get_ref().is_table()) || !value.get_ref().is_array() {
-        let message = "is not a list of tables; write [[peer]], with double brackets, above each";
-        reader.report(value.span().start, "peer", message);
-        return Vec::new();
-    }
+    let items = tables(reader, document, "peer");
     let mut peers = Vec::with_capacity(items.len());
     let mut taken = Taken::default();
     for (index, item) in items.into_iter().enumerate() {
@@ -256,6 +256,41 @@ fn peers<'i>(
         section.finish();
     }
     peers
+}
+
+/// The tables `[[name]]`, of which there may be none.
+fn tables<'a, 'i>(
+    reader: &Reader<'i>,
+    document: &'a DeTable<'i>,
+    name: &str,
+) -> Vec<&'a Spanned<DeValue<'i>>> {
+    let Some(value) = document.get(name) else { return Vec::new() };
+    match value.get_ref().as_array() {
+        Some(items) if items.iter().all(|item| item.get_ref().is_table()) => items.iter().collect(),
+        _ => {
+            let message = format!(
+                "is not a list of tables; write [[{name}]], with double brackets, above each"
+            );
+            reader.report(value.span().start, name, &message);
+            Vec::new()
+        }
+    }
+}
+
+fn hooks<'i>(reader: &Reader<'i>, document: &DeTable<'i>) -> Vec<HookConfig> {
+    let mut hooks: Vec<HookConfig> = Vec::new();
+    for item in tables(reader, document, "hook") {
+        let mut section = Section::new(reader, "hook", item);
+        if let Some(hook) = hook::read(&mut section) {
+            if hooks.iter().any(|other| other.name == hook.name) {
+                let message = format!("{:?} is another hook's too; names must differ", hook.name);
+                section.report(section.place("name"), "name", &message);
+            }
+            hooks.push(hook);
+        }
+        section.finish();
+    }
+    hooks
 }
 
 /// What no two peers may share, and the place of the first that has it.

@@ -3,6 +3,7 @@ mod addresses;
 mod auth;
 mod errors;
 mod files;
+mod hooks;
 
 use super::Config;
 

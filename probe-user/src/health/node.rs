@@ -3,7 +3,10 @@
 //! The agent and a replay go through this one loop, each with paths of its own kind. After the first tick, none
 //! allocates.
 
-use super::{Path, Settings, Transition, Verdict, isolation::Isolation};
+use super::{
+    Path, Settings, Transition, Verdict,
+    isolation::{INSTANT, Isolation},
+};
 use crate::verdict::Nanos;
 
 /// A peer, whose path is judged once there is one.
@@ -36,6 +39,8 @@ pub enum News<'m, M> {
 #[derive(Clone, Debug, Default)]
 pub struct Node {
     pub(super) isolation: Isolation,
+    /// The last tick at which it was so.
+    pub(super) isolated_at: Option<Nanos>,
 }
 
 impl Node {
@@ -52,6 +57,9 @@ impl Node {
             sink(News::Isolated(self.isolation.since().is_some()));
         }
         let isolated = self.isolation.since().is_some();
+        if isolated {
+            self.isolated_at = Some(now);
+        }
         for member in members {
             // A tick changes a direction once at most.
             let mut changes = [None; 2];
@@ -71,5 +79,13 @@ impl Node {
     #[must_use]
     pub const fn isolated_since(&self) -> Option<Nanos> {
         self.isolation.since()
+    }
+
+    /// Whether the node has held itself for cut off until so lately that what has failed with it may still be recovering:
+    /// its regions do not come back in the same instant, and the last of them is not to blame for that.
+    #[must_use]
+    pub fn was_isolated_lately(&self, now: Nanos, settings: &Settings) -> bool {
+        let grace = u64::from(settings.recovery).saturating_mul(settings.spacing) + INSTANT;
+        self.isolated_at.is_some_and(|at| at <= now && now - at <= grace)
     }
 }

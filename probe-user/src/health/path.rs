@@ -327,6 +327,13 @@ impl Path {
         self.directions[direction as usize].state
     }
 
+    /// The verdict on one direction, and why.
+    #[must_use]
+    pub const fn verdict_of(&self, direction: Direction) -> (State, Cause) {
+        let reported = &self.directions[direction as usize];
+        (reported.state, reported.cause)
+    }
+
     /// The worse of the two directions.
     #[must_use]
     pub const fn state(&self) -> State {

@@ -26,33 +26,52 @@ pub fn link(paths: impl IntoIterator<Item = State>, isolated: bool) -> (State, C
 /// One direction of a path: its state, and why.
 pub type Verdict = (State, Cause);
 
-/// What a region is to this node, from the paths to its peers, each with its two directions.
+/// What a region is to this node, from the paths to its peers, each with its two directions; see [`Tally`].
+#[must_use]
+pub fn reach(paths: impl IntoIterator<Item = [Verdict; 2]>, isolated: bool) -> Reach {
+    let mut tally = Tally::default();
+    for path in paths {
+        tally.add(path);
+    }
+    tally.reach(isolated)
+}
+
+/// The paths to a region, counted by what they carry.
 ///
 /// A peer that has fallen silent counts as one that cannot be reached, though nothing can be said of the way there: what
 /// a region is good for is there and back. What is unknown for any other reason says nothing.
-#[must_use]
-pub fn reach(paths: impl IntoIterator<Item = [Verdict; 2]>, isolated: bool) -> Reach {
-    let (mut known, mut usable, mut healthy) = (0, 0, 0);
-    for path in paths {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    known: u32,
+    usable: u32,
+    healthy: u32,
+}
+
+impl Tally {
+    /// Counts one more path.
+    pub fn add(&mut self, path: [Verdict; 2]) {
         let fails = |(state, cause)| match state {
             State::Unhealthy => true,
             State::Unknown => cause == Cause::Silence || cause == Cause::Isolated,
             State::Healthy | State::Degraded => false,
         };
-        let all = |wanted: State| path.iter().all(|(state, _)| *state == wanted);
-        let fails = path.into_iter().any(fails);
-        let carries =
-            path.iter().all(|(state, _)| matches!(state, State::Healthy | State::Degraded));
-        known += u32::from(fails || carries);
-        usable += u32::from(carries);
-        healthy += u32::from(all(State::Healthy));
+        let all = |fits: fn(State) -> bool| path.iter().all(|(state, _)| fits(*state));
+        let carries = all(|state| matches!(state, State::Healthy | State::Degraded));
+        self.known += u32::from(carries || path.into_iter().any(fails));
+        self.usable += u32::from(carries);
+        self.healthy += u32::from(all(|state| state == State::Healthy));
     }
-    match () {
-        () if known == 0 => Reach::Unknown,
-        () if healthy == known => Reach::Reachable,
-        () if usable > 0 => Reach::Impaired,
-        () if isolated => Reach::SelfIsolated,
-        () => Reach::Isolated,
+
+    /// What the region is. `isolated` says that this node is cut off itself, or was until a moment ago.
+    #[must_use]
+    pub const fn reach(self, isolated: bool) -> Reach {
+        match self {
+            Self { known: 0, .. } => Reach::Unknown,
+            Self { known, healthy, .. } if healthy == known => Reach::Reachable,
+            Self { usable: 1.., .. } => Reach::Impaired,
+            _ if isolated => Reach::SelfIsolated,
+            _ => Reach::Isolated,
+        }
     }
 }
 

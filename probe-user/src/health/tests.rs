@@ -2,6 +2,7 @@
 
 mod flows;
 mod invariants;
+mod reach;
 
 use std::{collections::BTreeMap, sync::Mutex};
 

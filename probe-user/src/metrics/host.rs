@@ -1,10 +1,11 @@
-//! What is measured of this host: reflector, kernel programs, agent.
+//! What is measured of this host: reflector, kernel programs, agent, hooks.
 
 use probe_ebpf::maps::{Counter, Fate};
 use prometheus::proto::{MetricFamily, MetricType};
 
 use super::Interface;
 use super::family::{counter, family, gauge};
+use crate::hooks::Runs;
 
 /// What the Session-Reflector did with requests: `reflected` in the kernel; `deferred` to the userspace
 /// reflector, which answered; `dropped`, with the reasons in
@@ -85,5 +86,22 @@ pub(super) fn build_info() -> MetricFamily {
         "Version of this agent",
         MetricType::GAUGE,
         [gauge(&[("version", env!("CARGO_PKG_VERSION"))], 1.0)],
+    )
+}
+
+/// Runs of hooks, by what came of them; each attempt of a webhook is one.
+pub(super) fn hook_runs(hooks: &[Runs]) -> MetricFamily {
+    let samples = |runs: &Runs| {
+        let outcomes = Runs::OUTCOMES.into_iter().zip(runs.outcomes);
+        let sample = |(outcome, count)| {
+            counter(&[("hook", runs.hook.as_str()), ("outcome", outcome)], count)
+        };
+        outcomes.map(sample).collect::<Vec<_>>()
+    };
+    family(
+        "linkprobe_hook_runs_total",
+        "Runs of hooks, by what came of them",
+        MetricType::COUNTER,
+        hooks.iter().flat_map(samples),
     )
 }

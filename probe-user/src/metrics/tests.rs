@@ -4,8 +4,9 @@ use std::process::{Command, Stdio};
 use probe_ebpf::maps::{Counter, Fate};
 
 use super::{Interface, RegionRtt, Snapshot, encode};
-use crate::report::{Direction, Evidence, Path, Paths, Probes, Revision, Transitions};
-use crate::verdict::{Cause, State};
+use crate::hooks::Runs;
+use crate::report::{Direction, Evidence, Path, Paths, Probes, Revision, Transitions, example};
+use crate::verdict::{Cause, Reach, State};
 
 fn direction(verdict: State, evidence: Evidence, age_seconds: Option<f64>) -> Direction {
     Direction {
@@ -73,6 +74,8 @@ fn snapshot(paths: Vec<Path>) -> Snapshot {
             counts: vec![5, 0, 3, 1],
             sum: 1.5,
         }],
+        regions: vec![example("nyc", Reach::Isolated)],
+        hooks: vec![Runs { hook: "drain".to_owned(), outcomes: [7, 2, 1] }],
     }
 }
 
@@ -114,6 +117,8 @@ fn an_agent_without_peers_has_metrics_too() {
     let mut empty = snapshot(Vec::new());
     empty.rtt.clear();
     empty.interfaces.clear();
+    empty.regions.clear();
+    empty.hooks.clear();
     empty.last_reload_successful = false;
     let text = encode(&empty).unwrap();
     assert!(!text.contains("peer="), "{text}");

@@ -1,7 +1,10 @@
+mod agent_check;
+mod regions;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -11,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::{GRACE, Source, serve};
 use crate::metrics::Snapshot;
-use crate::report::{Event, Evidence, Paths, Regions, Revision};
+use crate::report::{Event, Evidence, Paths, Region, Regions, Revision};
 use crate::verdict::{Cause, Direction, State};
 
 /// An agent that has one answer to everything.
@@ -21,6 +24,7 @@ struct Fake {
     refused: Option<&'static str>,
     reloads: AtomicU32,
     events: Events,
+    regions: Mutex<Vec<Region>>,
 }
 
 struct Events(broadcast::Sender<Event>);
@@ -39,6 +43,8 @@ impl Source for Fake {
             interfaces: Vec::new(),
             last_reload_successful: true,
             rtt: Vec::new(),
+            regions: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 
@@ -53,13 +59,10 @@ impl Source for Fake {
         }
     }
 
-    fn overlay(&self) -> Option<crate::report::overlay::Overlay> {
-        None
-    }
-
     fn regions(&self) -> Regions {
         let (node, region) = ("ams1".to_owned(), "ams".to_owned());
-        Regions { node, region, at: 1.5, isolated_since: None, regions: Vec::new() }
+        let regions = self.regions.lock().unwrap().clone();
+        Regions { node, region, at: 1.5, isolated_since: None, regions }
     }
 
     fn events(&self) -> broadcast::Receiver<Event> {

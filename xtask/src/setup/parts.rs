@@ -113,6 +113,13 @@ pub(super) const PARTS: &[Part] = &[
         find: |_| peers::find_frr(),
         install: |_, apt| apt.install_dormant("frr", "frr"),
     },
+    Part {
+        name: "HAProxy",
+        purpose: Purpose::Test,
+        takes: "some seconds",
+        find: |_| find_program("haproxy").map(|_| "HAProxy".to_owned()),
+        install: |_, apt| apt.install_dormant("haproxy", "haproxy"),
+    },
 ];
 
 /// For `cargo xtask fuzz` alone.

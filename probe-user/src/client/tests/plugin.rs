@@ -1,7 +1,9 @@
-use super::super::{Selection, check};
-use super::{agent, direction, healthy, lossy, passing, path, starting, unresolved};
+use super::super::{Selection, check, check_region};
+use super::{agent, direction, healthy, lossy, passing, path, regions, starting, unresolved};
 use crate::report::Path;
-use crate::verdict::{Cause, State};
+use crate::verdict::{Cause, Reach, State};
+
+const CARRIES: &str = "every path that anything is known of carries traffic there and back";
 
 fn sick(peer: &str, region: &str) -> Path {
     path(peer, region, lossy(40, 3.9), passing(900.0))
@@ -64,21 +66,41 @@ fn one_path() {
 }
 
 #[test]
-fn a_region_is_degraded_as_long_as_a_path_to_it_is_fit_for_use() {
-    let region = |paths| result(paths, Selection::Region("nyc")).0;
-    let unknown = || path("u", "nyc", starting(), starting());
-    assert_eq!(region(vec![healthy("a", "nyc"), sick("x", "fra")]), 0);
-    assert_eq!(region(vec![healthy("a", "nyc"), sick("b", "nyc")]), 1);
-    assert_eq!(region(vec![degraded("a", "nyc"), sick("b", "nyc")]), 1);
-    assert_eq!(region(vec![sick("a", "nyc"), sick("b", "nyc"), healthy("x", "fra")]), 2);
-    assert_eq!(region(vec![sick("a", "nyc"), unknown()]), 2);
-    assert_eq!(region(vec![healthy("a", "nyc"), unknown()]), 3);
-    assert_eq!(
-        result(
-            vec![sick("a", "nyc"), sick("b", "nyc"), sick("c", "fra")],
-            Selection::Region("sin")
+fn a_region_goes_by_its_reach() {
+    let paths = agent(vec![healthy("a", "nyc"), sick("b", "nyc"), sick("x", "fra")]);
+    let check = |reach| check_region(&regions("nyc", reach), &paths, "nyc");
+    let b = "b: forward unhealthy (loss 31 % of 128 probes, since 3 s); 1 path healthy";
+    let ways = "forward unhealthy (loss), reverse healthy (passing)";
+    let cases = [
+        (Reach::Reachable, 0, format!("OK - nyc reachable since 3 s: {CARRIES}; {b}")),
+        (
+            Reach::Impaired,
+            1,
+            format!(
+                "WARNING - nyc impaired since 3 s: traffic goes there and back, but not as usual: {ways}; {b}"
+            ),
         ),
-        (3, "UNKNOWN - ams1 has no peer in region \"sin\"; its regions: fra, nyc".to_owned())
+        (
+            Reach::Isolated,
+            2,
+            format!(
+                "CRITICAL - nyc isolated since 3 s: no path carries traffic there and back: {ways}; {b}"
+            ),
+        ),
+    ];
+    for (reach, code, line) in cases {
+        assert_eq!(check(reach), (code, line));
+    }
+    for (reach, why) in [
+        (Reach::Unknown, "nothing is known of it any more"),
+        (Reach::SelfIsolated, "this node must be the one that is cut off"),
+    ] {
+        let (code, line) = check(reach);
+        assert!(code == 3 && line.starts_with("UNKNOWN - nyc ") && line.contains(why), "{line}");
+    }
+    assert_eq!(
+        check_region(&regions("nyc", Reach::Reachable), &paths, "sin"),
+        (3, "UNKNOWN - ams1 has no peer in region \"sin\"; its regions: nyc".to_owned())
     );
 }
 

@@ -8,10 +8,12 @@ use probe_ebpf::ntp::Format;
 use serde_json::Value;
 
 use super::super::{
-    AuthConfig, Config, DatapathKind, HealthConfig, Host, NodeConfig, PeerAddress, PeerAuth,
-    PeerConfig, ProbeConfig, RecordConfig, ReflectorConfig, ReflectorKind, WebConfig, schema,
+    AuthConfig, Config, DatapathKind, HealthConfig, HookAction, HookConfig, Host, NodeConfig,
+    PeerAddress, PeerAuth, PeerConfig, ProbeConfig, RecordConfig, ReflectorConfig, ReflectorKind,
+    WebConfig, schema,
 };
 use super::{NODE, accepted};
+use crate::hooks::Kind;
 
 const EXAMPLE: &str = include_str!("../../../../deploy/linkprobe.toml");
 
@@ -51,7 +53,8 @@ fn the_least_config_has_the_defaults_of_the_documentation() {
         },
         peers: Vec::new(),
         overlay: None,
-        web: WebConfig { listen: SocketAddr::from(([127, 0, 0, 1], 9862)) },
+        web: WebConfig { listen: SocketAddr::from(([127, 0, 0, 1], 9862)), agent_check: None },
+        hooks: Vec::new(),
     };
     assert_eq!(accepted(""), expected);
 }
@@ -102,6 +105,19 @@ fn every_field_reaches_its_place() {
 
         [web]
         listen = "[::]:80"
+        agent_check = "127.0.0.1:9863"
+
+        [[hook]]
+        name = "drain"
+        command = ["/bin/drain", "now"]
+
+        [[hook]]
+        name = "page"
+        webhook = "http://example.net:8080/x"
+        on = ["path", "isolated"]
+        timeout = "1s"
+        min_interval = "0s"
+        retries = 0
         "#,
     );
     let probe = ProbeConfig {
@@ -146,6 +162,29 @@ fn every_field_reaches_its_place() {
     assert_eq!(config.reflector, ReflectorConfig { rate: 0, allow, stateless: true });
     assert_eq!(config.peers, peers);
     assert_eq!(config.web.listen, "[::]:80".parse().unwrap());
+    assert_eq!(config.web.agent_check, Some("127.0.0.1:9863".parse().unwrap()));
+    assert_eq!(config.hooks, hooks());
+}
+
+/// Those of the test above; the first has the defaults.
+fn hooks() -> [HookConfig; 2] {
+    let command = vec!["/bin/drain".to_owned(), "now".to_owned()];
+    [
+        HookConfig {
+            name: "drain".to_owned(),
+            action: HookAction::Command(command),
+            on: vec![Kind::Region],
+            timeout: Duration::from_secs(10),
+            min_interval: Duration::from_secs(1),
+        },
+        HookConfig {
+            name: "page".to_owned(),
+            action: HookAction::Webhook { url: "http://example.net:8080/x".to_owned(), retries: 0 },
+            on: vec![Kind::Path, Kind::Isolated],
+            timeout: Duration::from_secs(1),
+            min_interval: Duration::ZERO,
+        },
+    ]
 }
 
 #[test]
@@ -221,7 +260,8 @@ fn fields(definition: &Value) -> BTreeSet<String> {
 fn the_schema_knows_the_fields_that_the_parser_knows() {
     let schema = schema();
     for (section, definition) in schema["properties"].as_object().unwrap() {
-        let header = if section == "peer" { "[[peer]]".to_owned() } else { format!("[{section}]") };
+        let is_list = definition["type"] == "array";
+        let header = if is_list { format!("[[{section}]]") } else { format!("[{section}]") };
         let text = format!("{header}\nnothing_like_it = 1\n");
         let error = Config::parse(&text, "f.toml").unwrap_err().to_string();
         let (_, known) = error
@@ -244,7 +284,8 @@ fn only_what_a_running_agent_cannot_take_over_needs_a_restart() {
 
     let other = Config::parse(
         "[node]\nname = 'x'\nregion = 'y'\ninterfaces = ['z']\ndatapath = 'xdp'\n\
-         [probe]\nflows = 5\ntimeout = '2s'\ntimestamps = 'ptp'\nport = 863\n[web]\nlisten = '127.0.0.1:1'\n\
+         [probe]\nflows = 5\ntimeout = '2s'\ntimestamps = 'ptp'\nport = 863\n[web]\nlisten = '127.0.0.1:1'\nagent_check = '127.0.0.1:2'\n\
+         [[hook]]\nname = 'h'\ncommand = ['/h']\n\
          [record]\ndirectory = 'd'\nlimit = '1MiB'\n",
         "f.toml",
     )
@@ -261,6 +302,8 @@ fn only_what_a_running_agent_cannot_take_over_needs_a_restart() {
         "record.directory",
         "record.limit",
         "web.listen",
+        "web.agent_check",
+        "hook",
     ];
     assert_eq!(old.needs_restart(&other), all);
 }

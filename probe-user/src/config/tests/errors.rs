@@ -197,7 +197,8 @@ fn record() {
 
 #[test]
 fn fields_and_sections_that_nobody_knows() {
-    let known = "it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay] and [web]";
+    let known = "it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay], [web] and \
+             [[hook]]";
     let routes = format!("5:2: routes: linkprobe VERSION does not know this section; {known}");
     let peers = format!(
         "5:3: peers: linkprobe VERSION does not know this section; did you mean peer? {known}"
@@ -411,9 +412,10 @@ fn mistakes_in_several_sections_are_told_at_once() {
         "[probe]\nflows = 65\n[web]\nport = 1\n[oauth]\n[health]\nrecovery_probes = 0",
         &[
             "6:9: probe.flows: 65 is out of range; write a whole number from 1 to 64",
-            "8:1: web.port: is not a field of this section; it has listen",
+            "8:1: web.port: is not a field of this section; it has listen, agent_check",
             "9:2: oauth: linkprobe VERSION does not know this section; did you mean auth? \
-             it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay] and [web]",
+             it knows [node], [probe], [health], [record], [auth], [reflector], [[peer]], [overlay], [web] and \
+             [[hook]]",
             "11:19: health.recovery_probes: 0 is out of range; write a whole number from 1 to 10000",
         ],
     )]);
