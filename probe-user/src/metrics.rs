@@ -7,11 +7,13 @@
 //!
 //! - `paths`: one function for each metric of the paths.
 //! - `regions`: the same for the regions.
+//! - `overlay`: the same for the routes.
 //! - `host`: the same for the reflector, the kernel programs and the agent itself.
 //! - `family`: how they are put together.
 
 mod family;
 mod host;
+mod overlay;
 mod paths;
 mod regions;
 #[cfg(test)]
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub rtt: Vec<RegionRtt>,
     /// The regions.
     pub regions: Vec<report::Region>,
+    /// The routes, where there are any.
+    pub overlay: Option<report::overlay::Overlay>,
     /// How the hooks have fared.
     pub hooks: Vec<hooks::Runs>,
 }
@@ -72,6 +76,7 @@ pub struct RegionRtt {
 /// None that a snapshot can cause; the encoder's own.
 pub fn encode(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
     let paths = &snapshot.paths.paths;
+    let routes = snapshot.overlay.as_ref();
     let mut families = vec![
         paths::probes_sent(paths),
         paths::probes_answered(paths),
@@ -85,6 +90,11 @@ pub fn encode(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
         paths::verdict_age(paths),
         regions::reach(&snapshot.regions),
         regions::transitions(&snapshot.regions),
+        overlay::route(routes),
+        overlay::candidate_state(routes),
+        overlay::moves(routes),
+        overlay::problems(routes),
+        overlay::repairs(routes),
         host::reflector_packets(&snapshot.counters),
         host::dropped_packets(&snapshot.counters),
         host::datapath_info(&snapshot.interfaces),

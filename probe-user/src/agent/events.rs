@@ -1,5 +1,7 @@
 //! Changes of verdicts, as they happen: in the log, for all who listen, and for hooks.
 
+use std::borrow::Cow;
+
 use tokio::sync::broadcast;
 
 use super::{peers::Peer, report::Moment};
@@ -8,6 +10,7 @@ use crate::{
     datapath::clock,
     health::Transition,
     hooks::{Change, Kind, Listeners},
+    overlay::choice::Reason,
     report::{self, Event, ISOLATED, Revision, sick_flows},
     verdict::Reach,
 };
@@ -125,12 +128,26 @@ impl Events {
         self.hooks.tell(&self.change(Kind::Isolated, at, from, to, why.to_owned()));
     }
 
+    /// Tells of the way that the traffic to a peer goes from now on: through a relay, or `direct`.
+    pub(super) fn route(&self, peer: &PeerConfig, way: [&str; 2], reason: Reason, at: f64) {
+        let [from, to] = way;
+        tracing::info!(peer = peer.name, from, to, %reason, "route");
+        if self.hooks.want(Kind::Route) {
+            let (from, to) = (from.to_owned(), to.to_owned());
+            self.hooks.tell(&Change {
+                region: Some(peer.region.clone()),
+                peer: Some(peer.name.clone()),
+                ..self.change(Kind::Route, at, from, to, reason.to_string())
+            });
+        }
+    }
+
     fn change(
         &self,
         event: Kind,
         at: f64,
-        from: &'static str,
-        to: &'static str,
+        from: impl Into<Cow<'static, str>>,
+        to: impl Into<Cow<'static, str>>,
         why: String,
     ) -> Change {
         let node = self.node.clone();
@@ -141,8 +158,8 @@ impl Events {
             region: None,
             peer: None,
             direction: None,
-            from,
-            to,
+            from: from.into(),
+            to: to.into(),
             why,
             left_out: 0,
         }

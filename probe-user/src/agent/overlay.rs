@@ -10,16 +10,18 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 
 use super::{
+    events::Events,
     paths::{Path, Steering},
     peers::Peer,
     state::State,
 };
 use crate::{
     config::Config,
+    datapath::clock,
     health::{Settings, observation::moment},
     overlay::{
         actuator::Actuator,
-        choice::{Choice, Move, View},
+        choice::{Choice, View},
         plan::Plan,
     },
     verdict::{Direction, Nanos, State as Verdict},
@@ -83,7 +85,14 @@ impl Overlay {
     }
 
     /// Looks at all candidates of all destinations, and has the kernel told where a choice has changed.
-    fn look(&mut self, peers: &[Peer], isolated: bool, now: Nanos, settings: &Settings) {
+    fn look(
+        &mut self,
+        peers: &[Peer],
+        isolated: bool,
+        now: Nanos,
+        settings: &Settings,
+        events: &Events,
+    ) {
         let Self { plan, choices, actuator, views } = self;
         let mut has_changed = false;
         for (number, choice) in choices.iter_mut().enumerate() {
@@ -103,7 +112,8 @@ impl Overlay {
             );
             if let Some(change) = choice.look(views, isolated, now, settings) {
                 has_changed = true;
-                tell(plan, number, change);
+                let way = [change.from, change.to].map(|place| name(plan, number, place));
+                events.route(&peer.config, way, change.reason, clock::realtime() as f64 / 1e9);
             }
         }
         if has_changed {
@@ -123,14 +133,12 @@ fn view(path: Option<&Path>, is_down: bool, settings: &Settings) -> View {
     })
 }
 
-/// Says in the log what has changed.
-fn tell(plan: &Plan, number: usize, change: Move) {
-    let name = |place: usize| {
-        let via = plan.candidates(number).nth(place).unwrap_or(number);
-        if via == number { "direct" } else { plan.gateways[via].peer.as_str() }
-    };
-    let (from, to, reason) = (name(change.from), name(change.to), change.reason);
-    tracing::info!(destination = plan.gateways[number].peer, %from, %to, %reason, "overlay: route");
+/// What a candidate of a destination is called.
+fn name(plan: &Plan, number: usize, place: usize) -> &str {
+    match plan.candidates(number).nth(place) {
+        Some(via) if via != number => &plan.gateways[via].peer,
+        _ => "direct",
+    }
 }
 
 impl State {
@@ -148,6 +156,6 @@ impl State {
                 });
             }
         }
-        overlay.look(&self.peers, isolated, now, &self.settings);
+        overlay.look(&self.peers, isolated, now, &self.settings, &self.events);
     }
 }

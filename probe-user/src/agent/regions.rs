@@ -1,6 +1,6 @@
 //! The regions of the peers: what is known of the links to them.
 
-use super::{peers::Peer, state::State};
+use super::{paths::Relayed, peers::Peer, state::State};
 use crate::{
     account::rtt,
     datapath::clock,
@@ -103,9 +103,13 @@ impl State {
         for region in &mut self.regions {
             (region.paths, region.tally) = Default::default();
         }
-        for Peer { region, path, .. } in &self.peers {
+        for Peer { region, path, relayed, .. } in &self.peers {
             let Some(path) = path else { continue };
             let region = &mut self.regions[*region];
+            for Relayed { path, .. } in relayed {
+                let verdicts = Direction::ALL.map(|direction| path.health.verdict_of(direction));
+                region.tally.add_detour(verdicts);
+            }
             let verdicts = Direction::ALL.map(|direction| path.health.verdict_of(direction));
             for (states, (state, _)) in region.paths.iter_mut().zip(verdicts) {
                 states.count(state);

@@ -44,6 +44,13 @@ impl State {
                 paths.add(direction);
             }
             tallies[peer.region].add(path.map(|direction| (direction.verdict, direction.cause)));
+            for relayed in &peer.relayed {
+                let verdict = |way| {
+                    let direction = moment.verdict(&relayed.path, way);
+                    (direction.state, direction.cause)
+                };
+                tallies[peer.region].add_detour(Direction::ALL.map(verdict));
+            }
             counts[peer.region] += 1;
         }
         let isolated_since = self.isolated_since(&moment);
@@ -96,6 +103,7 @@ impl State {
         };
         Snapshot {
             paths: self.paths(now, unix),
+            overlay: self.overlay_report(now, unix),
             counters: self.datapath.counters(),
             interfaces: self.datapath.attachments().iter().map(interface).collect(),
             last_reload_successful: self.last_reload_successful,

@@ -141,7 +141,7 @@ fn webhook(value: &DeValue<'_>) -> Result<String, String> {
 /// Some of the words for what can change.
 fn kinds(value: &DeValue<'_>) -> Result<Vec<Kind>, String> {
     let words = Kind::ALL.map(|kind| (kind.label(), kind));
-    let right = "write a list of \"region\", \"path\" and \"isolated\", or some of them";
+    let right = "write a list of \"region\", \"path\", \"isolated\" and \"route\", or some of them";
     let list = value.as_array().filter(|list| !list.is_empty());
     let list = list.ok_or_else(|| match value.as_array() {
         Some(_) => format!("is empty, so the hook would never be run; {right}"),

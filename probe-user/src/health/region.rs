@@ -62,12 +62,20 @@ impl Tally {
         self.healthy += u32::from(all(|state| state == State::Healthy));
     }
 
+    /// Counts a path that leads there through another region. Where it carries traffic, the region can be reached; where it
+    /// does not, that says nothing of the region.
+    pub fn add_detour(&mut self, path: [Verdict; 2]) {
+        let carries =
+            |(state, _): (State, Cause)| matches!(state, State::Healthy | State::Degraded);
+        self.usable += u32::from(path.into_iter().all(carries));
+    }
+
     /// What the region is. `isolated` says that this node is cut off itself, or was until a moment ago.
     #[must_use]
     pub const fn reach(self, isolated: bool) -> Reach {
         match self {
-            Self { known: 0, .. } => Reach::Unknown,
-            Self { known, healthy, .. } if healthy == known => Reach::Reachable,
+            Self { known: 0, usable: 0, .. } => Reach::Unknown,
+            Self { known, healthy, .. } if known > 0 && healthy == known => Reach::Reachable,
             Self { usable: 1.., .. } => Reach::Impaired,
             _ if isolated => Reach::SelfIsolated,
             _ => Reach::Isolated,
@@ -99,6 +107,27 @@ mod tests {
         ] {
             assert_eq!(reach(paths.iter().copied(), false), expected, "{paths:?}");
             assert_eq!(reach(paths.iter().copied(), true), when_isolated, "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn a_detour_makes_a_region_that_is_not_reached_directly_impaired() {
+        let well = [(Healthy, Cause::Passing); 2];
+        let silent = [(Unknown, Cause::Silence), (Unhealthy, Cause::Loss)];
+        let new = [(Unknown, Cause::Starting); 2];
+        for (direct, detour, expected) in [
+            (well, well, Reach::Reachable),
+            (well, silent, Reach::Reachable),
+            (silent, well, Reach::Impaired),
+            (silent, silent, Reach::Isolated),
+            (silent, new, Reach::Isolated),
+            (new, well, Reach::Impaired),
+            (new, silent, Reach::Unknown),
+        ] {
+            let mut tally = Tally::default();
+            tally.add(direct);
+            tally.add_detour(detour);
+            assert_eq!(tally.reach(false), expected, "{direct:?} {detour:?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a hook is told.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::verdict::Direction;
@@ -14,11 +16,13 @@ pub enum Kind {
     Path,
     /// Whether this node holds itself for cut off.
     Isolated,
+    /// Which way the traffic to a gateway of the overlay goes.
+    Route,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Region, Self::Path, Self::Isolated];
+    pub const ALL: [Self; 4] = [Self::Region, Self::Path, Self::Isolated, Self::Route];
 
     /// The name in the config, and in what a hook is told.
     #[must_use]
@@ -27,6 +31,7 @@ impl Kind {
             Self::Region => "region",
             Self::Path => "path",
             Self::Isolated => "isolated",
+            Self::Route => "route",
         }
     }
 }
@@ -42,14 +47,15 @@ pub struct Change {
     pub at: f64,
     /// The region, or that of the peer; `null` where the node itself is told of.
     pub region: Option<String>,
-    /// Name of the peer, of a path.
+    /// Name of the peer, of a path or a route.
     pub peer: Option<String>,
     /// Of which direction, of a path.
     pub direction: Option<Direction>,
-    /// What it was until then, or if changes are left out, what it was before the first of them.
-    pub from: &'static str,
+    /// What it was until then, or if changes are left out, what it was before the first of them. Of a route the relay, or
+    /// `direct`.
+    pub from: Cow<'static, str>,
     /// What it is now.
-    pub to: &'static str,
+    pub to: Cow<'static, str>,
     /// Why, for people.
     pub why: String,
     /// So many changes of the same are left out between `from` and `to`: the hook was too slow for them, or failed.
@@ -64,7 +70,7 @@ impl Change {
     pub(super) fn subject(&self) -> Subject {
         let name = match self.event {
             Kind::Region => &self.region,
-            Kind::Path => &self.peer,
+            Kind::Path | Kind::Route => &self.peer,
             Kind::Isolated => &None,
         };
         Subject(self.event, name.clone(), self.direction)
@@ -77,8 +83,8 @@ impl Change {
             ("LINKPROBE_REGION", self.region.as_deref().unwrap_or_default()),
             ("LINKPROBE_PEER", self.peer.as_deref().unwrap_or_default()),
             ("LINKPROBE_DIRECTION", self.direction.map_or("", Direction::label)),
-            ("LINKPROBE_FROM", self.from),
-            ("LINKPROBE_TO", self.to),
+            ("LINKPROBE_FROM", &self.from),
+            ("LINKPROBE_TO", &self.to),
         ]
     }
 }

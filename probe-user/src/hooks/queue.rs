@@ -124,6 +124,6 @@ impl Queue {
 
 /// The newer change stands for the older one too.
 fn supersede(older: &Change, newer: &mut Change) {
-    newer.from = older.from;
+    newer.from = older.from.clone();
     newer.left_out += older.left_out + 1;
 }

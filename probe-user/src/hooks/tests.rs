@@ -21,8 +21,8 @@ fn change(region: &str, from: &'static str, to: &'static str) -> Change {
         region: Some(region.to_owned()),
         peer: None,
         direction: None,
-        from,
-        to,
+        from: from.into(),
+        to: to.into(),
         why: "it is a test".to_owned(),
         left_out: 0,
     }

@@ -41,6 +41,7 @@ impl Source for Fake {
             paths: self.paths(),
             counters: Vec::new(),
             interfaces: Vec::new(),
+            overlay: None,
             last_reload_successful: true,
             rtt: Vec::new(),
             regions: Vec::new(),

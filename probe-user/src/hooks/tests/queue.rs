@@ -59,7 +59,7 @@ fn the_least_interval_is_that_of_each_region_alone() {
     queue.push(change("a", down.0, down.1));
     assert_eq!(queue.next(11 * SECOND - 1), Next::Wait(11 * SECOND));
     let last = told(&mut queue, 11 * SECOND).unwrap();
-    assert_eq!((last.from, last.to, last.left_out), ("isolated", "isolated", 1));
+    assert_eq!((&*last.from, &*last.to, last.left_out), ("isolated", "isolated", 1));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn what_is_newer_goes_in_place_of_what_failed() {
     assert!(queue.failed(failed, 0));
     queue.push(change("nyc", "reachable", "impaired"));
     let failed = waiting(&mut queue, 0);
-    assert_eq!((failed.change.to, failed.change.left_out), ("impaired", 2));
+    assert_eq!((&*failed.change.to, failed.change.left_out), ("impaired", 2));
     assert!(queue.failed(failed, 0));
 }
 
