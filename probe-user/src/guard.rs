@@ -7,6 +7,7 @@
 //! - `choice`: where the command runs, and when it moves; pure.
 //! - `back_off`: how long to wait before it is started again; pure.
 //! - `look`: asking the agents.
+//! - `log`: what of all that is logged.
 //! - `process`: the command and its process group.
 //! - `signals`: those that the guard takes.
 //! - `dry_run`: what would be done.
@@ -15,6 +16,7 @@ mod arguments;
 mod back_off;
 mod choice;
 mod dry_run;
+mod log;
 mod look;
 mod process;
 mod signals;
@@ -22,7 +24,6 @@ mod standing;
 mod targets;
 
 use std::{
-    collections::HashSet,
     io::{self, Write as _},
     process::ExitStatus,
     time::Duration,
@@ -32,12 +33,12 @@ use anyhow::Context as _;
 pub use arguments::{Arguments, HELP, Restart};
 use back_off::BackOff;
 pub use choice::Return;
-use choice::{Choice, Look, Rules, Why};
+use choice::{Choice, Rules};
 use dry_run::DryRun;
+use log::Log;
 use look::Agents;
 use process::Process;
 use signals::Signals;
-use standing::Standing;
 use targets::{Target, Targets};
 
 use crate::{
@@ -177,10 +178,7 @@ struct Guard<'a> {
     phase: Phase,
     /// Whom the command was started against last.
     at: Option<Target>,
-    /// What was logged of the targets last.
-    logged: Look,
-    /// What was said once and is true as long as the file stays as it is.
-    said: HashSet<String>,
+    log: Log,
 }
 
 impl<'a> Guard<'a> {
@@ -200,8 +198,7 @@ impl<'a> Guard<'a> {
             back_off: BackOff::new(arguments.back_off, arguments.back_off_cap),
             phase: Phase::Looking(clock::monotonic()),
             at: None,
-            logged: Look::Silent,
-            said: HashSet::new(),
+            log: Log::new(),
         })
     }
 
@@ -253,55 +250,9 @@ impl<'a> Guard<'a> {
         let now = clock::monotonic();
         let look = self.agents.look(&self.url, &self.targets, now);
         self.choice.observe(look, now);
-        self.log_look();
-        self.log_mistakes(now);
-    }
-
-    fn log_look(&mut self) {
-        let look = self.choice.look();
-        if *look == self.logged {
-            return;
-        }
-        match look {
-            // The agents are logged where they are asked.
-            Look::Silent => {}
-            Look::SelfIsolated => tracing::warn!("this node is cut off: nothing is moved"),
-            Look::Standings(now) => {
-                let before = match &self.logged {
-                    Look::Standings(before) if before.len() == now.len() => before.clone(),
-                    _ => vec![Standing::Unknown; now.len()],
-                };
-                for ((target, from), to) in self.targets.list.iter().zip(before).zip(now) {
-                    if from != *to {
-                        tracing::info!(target = target.name, region = target.region, %from, %to, "standing");
-                    }
-                }
-            }
-        }
-        self.logged = look.clone();
-    }
-
-    /// Says once what must be wrong in the file.
-    fn log_mistakes(&mut self, now: Nanos) {
-        let Ok(here) = self.agents.here(&self.url, now) else { return };
-        for target in &self.targets.list {
-            let region = &target.region;
-            if here.reach(region).is_none() && self.said.insert(format!("region {region}")) {
-                let node = &here.node;
-                tracing::warn!(
-                    target = target.name,
-                    "{node} has no peer in {region}: nothing is known of it"
-                );
-            }
-            let wrong = self.agents.is_elsewhere(target);
-            if let Some(elsewhere) = wrong
-                && self.said.insert(format!("agent {}", target.name))
-            {
-                tracing::warn!(
-                    target = target.name,
-                    "its agent is one of {elsewhere}, not of {region}: it is not believed"
-                );
-            }
+        self.log.look(self.choice.look(), &self.targets);
+        if let Ok(here) = self.agents.here(&self.url, now) {
+            self.log.mistakes(here, &self.agents, &self.targets);
         }
     }
 
@@ -328,7 +279,7 @@ impl<'a> Guard<'a> {
         let line = &self.arguments.command;
         match Process::start(line, &target, self.arguments.grace) {
             Ok(process) => {
-                log_start(&target, why, process.id());
+                log::start(&target, why, process.id());
                 self.phase = Phase::Running(Box::new(process), Next::Own);
             }
             Err(error) => {
@@ -427,19 +378,9 @@ impl<'a> Guard<'a> {
         self.url = here(self.arguments, &targets);
         self.agents.ask(&urls(&self.url, &targets));
         self.targets = targets;
-        self.said.clear();
+        self.log.forget_mistakes();
         tracing::info!(kept, new = all - kept, removed = before - kept, "reloaded");
         self.look();
         self.leave();
-    }
-}
-
-fn log_start(target: &Target, why: Why, pid: i32) {
-    let Target { name, region, address, .. } = target;
-    match why {
-        Why::Silent | Why::SelfIsolated | Why::LeastBad(_) => {
-            tracing::warn!(target = name, region, address, pid, %why, "started");
-        }
-        _ => tracing::info!(target = name, region, address, pid, %why, "started"),
     }
 }
