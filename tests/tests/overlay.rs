@@ -87,10 +87,9 @@ fn a_stream_survives_a_blackhole_and_an_agent_that_is_killed() -> Result<()> {
     let since = clock::now();
     await_way(&lab, "fra", "nyc", &relay("sin"))?;
     await_way(&lab, "nyc", "fra", &relay("sin"))?;
-    eventually("the stream goes on", || {
-        Ok(stream.first_arrival_after(clock::now() - Duration::from_millis(200)).is_some())
-    })?;
-    eprintln!("stall of the stream: {:?}", stream.longest_gap(since));
+    stream.await_arrival_after(clock::now(), PATIENCE)?;
+    // How long it usually takes, the bench says; a busy machine may lose a retransmission or two.
+    assert!(stream.longest_gap(since) < Duration::from_secs(4), "{:?}", stream.longest_gap(since));
 
     // Fail static: without any agent, traffic goes on where it went.
     for agent in &agents {
@@ -100,7 +99,8 @@ fn a_stream_survives_a_blackhole_and_an_agent_that_is_killed() -> Result<()> {
     let killed = clock::now();
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(lab.way("fra", "nyc")?, relay("sin"));
-    assert!(stream.longest_gap(killed) < Duration::from_millis(500), "traffic goes on");
+    let gap = stream.longest_gap(killed);
+    assert!(gap < Duration::from_millis(700), "traffic goes on without agents: {gap:?}");
 
     // What is right stays, whatever is not known yet.
     let watch = lab.watch_way("fra", "nyc")?;

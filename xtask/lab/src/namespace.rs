@@ -124,7 +124,10 @@ impl Namespace {
     }
 
     /// Sets kernel parameters inside: paths below `/proc/sys/net` and values.
-    pub(crate) fn sysctl(&self, settings: &[(&str, &str)]) -> Result<()> {
+    ///
+    /// # Errors
+    /// Where there is no such parameter, or the kernel refuses the value.
+    pub fn sysctl(&self, settings: &[(&str, &str)]) -> Result<()> {
         self.run(|| {
             for (name, value) in settings {
                 let path = Path::new("/proc/sys/net").join(name);
