@@ -4,6 +4,7 @@ mod auth;
 mod errors;
 mod files;
 mod hooks;
+mod overlay;
 
 use super::Config;
 

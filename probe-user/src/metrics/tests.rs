@@ -161,6 +161,7 @@ fn an_agent_without_peers_has_metrics_too() {
     empty.interfaces.clear();
     empty.regions.clear();
     empty.hooks.clear();
+    empty.overlay = None;
     empty.last_reload_successful = false;
     let text = encode(&empty).unwrap();
     assert!(!text.contains("peer="), "{text}");

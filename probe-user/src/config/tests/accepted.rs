@@ -242,9 +242,13 @@ fn the_example_states_the_defaults() {
     let schema = schema();
     for (section, definition) in schema["properties"].as_object().unwrap() {
         for field in fields(definition) {
-            let is_there = ["\n", "\n#     "]
-                .iter()
-                .any(|start| uncommented.contains(&format!("{start}{field} = ")));
+            let is_there = [
+                format!("\n{field} = "),
+                format!("\n#     {field} = "),
+                format!("\n#     [[{section}.{field}]]"),
+            ]
+            .iter()
+            .any(|line| uncommented.contains(line));
             assert!(is_there, "{section}.{field} is not in the example");
         }
     }

@@ -86,7 +86,7 @@ fn webhooks() {
 
 #[test]
 fn kinds_and_times() {
-    let right = "write a list of \"region\", \"path\" and \"isolated\", or some of them";
+    let right = "write a list of \"region\", \"path\", \"isolated\" and \"route\", or some of them";
     check(&[
         (
             "command = ['/h']\non = []",
@@ -99,7 +99,7 @@ fn kinds_and_times() {
         (
             "command = ['/h']\non = ['paths']",
             "8:6: hook.on: the string \"paths\" does not do; \
-             write \"region\" or \"path\" or \"isolated\"",
+             write \"region\" or \"path\" or \"isolated\" or \"route\"",
         ),
         (
             "command = ['/h']\ntimeout = '99ms'",
