@@ -120,8 +120,8 @@ fn mistakes_are_named() {
         ),
         (
             destination("prefix = \"10.2.0.0/16\""),
-            "overlay.destinations.prefix: is not a field of this section; it has peer, interface, \
-             prefixes",
+            "overlay.destinations.prefix: is not a field of this section; did you mean prefixes? it \
+             has peer, interface, prefixes",
         ),
         (
             destination("").replace("nyc", "lon"),
