@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Agent, Lab, Mesh, Site, Way, agent};
-use probe_user::report::overlay::Overlay;
+use probe_user::{report::overlay::Overlay, verdict::State};
 use tests::agents::eventually;
 
 fn mesh() -> Mesh {
@@ -114,19 +114,39 @@ fn routes_stay_when_the_agent_ends_and_go_when_they_are_flushed() -> Result<()> 
     Ok(())
 }
 
+/// Whether an agent finds every candidate healthy, and nothing wrong.
+fn is_well(agent: &Agent) -> Result<bool> {
+    let overlay = routes(agent)?;
+    let mut candidates = overlay.destinations.iter().flat_map(|to| &to.candidates);
+    let all_healthy = candidates.all(|candidate| candidate.forward.verdict == State::Healthy);
+    Ok(all_healthy && overlay.problems.is_empty())
+}
+
+#[test]
+fn ipv6_is_routed_too() -> Result<()> {
+    let lab = Lab::builder().sites(&["fra", "nyc", "sin"]).overlay().build()?;
+    let agents = Mesh { ipv6: true, ..mesh() }.start(&lab, &agent::binary(None)?)?;
+    let fra = lab.site("fra")?;
+    let way = || output(fra, "ip -6 route get fd78:0:0:2::2");
+    eventually("all is well", || is_well(&agents[0]))?;
+    assert!(way()?.contains("via fd79::2:1 dev ov-nyc proto 98"), "{}", way()?);
+    lab.blackhole_both("fra", "nyc")?;
+    eventually("a detour", || Ok(way()?.contains("via fd79::3:1 dev ov-sin proto 98")))?;
+    lab.clear_both("fra", "nyc")?;
+    eventually("direct again", || Ok(way()?.contains("via fd79::2:1 dev ov-nyc proto 98")))?;
+    let flush = format!("{} overlay flush", agent::binary(None)?.display());
+    agents[0].stop()?;
+    output(fra, &flush)?;
+    assert_eq!(output(fra, "ip -6 route show table all proto 98")?, "");
+    Ok(())
+}
+
 #[test]
 fn a_tunnel_that_goes_down_is_left_at_once_and_used_again_when_it_is_back() -> Result<()> {
     let lab = Lab::builder().sites(&["fra", "nyc", "sin"]).overlay().build()?;
     let agents = mesh().start(&lab, &agent::binary(None)?)?;
     let fra = lab.site("fra")?;
-    eventually("all is well", || {
-        let overlay = routes(&agents[0])?;
-        Ok(overlay.destinations.iter().all(|destination| {
-            let mut candidates = destination.candidates.iter();
-            candidates
-                .all(|candidate| candidate.forward.verdict == probe_user::verdict::State::Healthy)
-        }))
-    })?;
+    eventually("all is well", || is_well(&agents[0]))?;
     output(fra, "ip link set ov-nyc down")?;
     eventually("a detour", || Ok(lab.way("fra", "nyc")? == Way::Relay("sin".to_owned())))?;
     assert!(problems(&agents[0])?.contains("the tunnel `ov-nyc` to nyc1 is down or gone"));
