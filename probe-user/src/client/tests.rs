@@ -1,4 +1,5 @@
 mod fetching;
+mod overlay;
 mod plugin;
 mod table;
 mod units;
