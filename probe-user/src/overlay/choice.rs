@@ -10,7 +10,10 @@
 //! 1. The direct candidate is used as soon as it is healthy.
 //! 2. A candidate that is not fit for use is left at once, for the healthy one with the shortest round trip.
 //! 3. Where none is healthy, traffic stays, or goes where certainly less is lost: there is always a route (fail open).
-//! 4. One that is fit is left for a faster one only if that is faster by far, and not sooner than [`DWELL`].
+//! 4. One that is fit is left for a faster one only if that is faster by far, and not sooner than [`LONG_DWELL`].
+//!
+//! A candidate has to be healthy for some time before it is changed to, unless it is the direct one ([`maturity`]): after an
+//! outage of the far end all become healthy, one a little later than the other.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -23,8 +26,11 @@ use crate::{
 /// The place of the direct candidate among those of a destination.
 pub const DIRECT: usize = 0;
 
-/// A change that is not urgent waits until the last one is so long ago, in nanoseconds.
+/// A change to where less is lost, though too much still, waits until the last change is so long ago, in nanoseconds.
 pub const DWELL: Nanos = 10 * SECOND;
+
+/// A change for a shorter round trip does for so long: it may be the traffic itself that makes the other one long.
+pub const LONG_DWELL: Nanos = 60 * SECOND;
 
 /// A candidate is faster by far if its round trip is shorter by so much, in nanoseconds...
 pub const LEAST_GAIN: Nanos = 10 * MILLISECOND;
@@ -39,6 +45,8 @@ pub struct View {
     pub state: State,
     /// Why it is so.
     pub cause: Cause,
+    /// Since when.
+    pub since: Nanos,
     /// The loss on the way there, from 0 to 1: it lies between these with 95 % confidence. `None` without evidence.
     pub loss: Option<[f64; 2]>,
     /// Median of the latest round trips, in nanoseconds.
@@ -54,6 +62,7 @@ impl View {
     pub const NEW: Self = Self {
         state: State::Unknown,
         cause: Cause::Starting,
+        since: 0,
         loss: None,
         round_trip: None,
         heard: None,
@@ -73,6 +82,7 @@ impl View {
         Self {
             state: verdict.state,
             cause: verdict.cause,
+            since: verdict.since,
             loss: verdict.evidence.loss_interval,
             round_trip: recent.median(),
             heard,
@@ -94,10 +104,12 @@ impl View {
         }
     }
 
-    /// The loss that can be told of it. What has fallen silent loses all.
-    fn loss(&self) -> Option<[f64; 2]> {
+    /// The loss that can be told of it. What has fallen silent loses all, and so does what was not heard of for long, though
+    /// it may be that it was not even asked: where a neighbour is missing, no probe leaves.
+    fn loss(&self, now: Nanos, settings: &Settings) -> Option<[f64; 2]> {
         match (self.state, self.cause) {
             (State::Unknown, Cause::Silence) => Some([1.0, 1.0]),
+            (State::Unknown, _) if self.silent_for(now) >= patience(settings) => Some([1.0, 1.0]),
             (State::Unknown, _) => None,
             _ => self.loss,
         }
@@ -248,14 +260,15 @@ impl Choice {
         if self.current != DIRECT && candidates[DIRECT].is_healthy() {
             return Some((DIRECT, Reason::Direct));
         }
-        let may_wait = now - self.since < DWELL;
+        let stays_for = now - self.since;
         let others = || self.others(candidates, here, now, settings);
+        let is_mature = |view: &View| now.saturating_sub(view.since) >= maturity(settings);
         let fastest = others()
-            .filter(|(_, view)| view.is_healthy())
+            .filter(|(_, view)| view.is_healthy() && (is_mature(view) || here.is_down))
             .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX));
         if here.is_healthy() || is_merely_slow(here) {
             let is_called_for = self.current != DIRECT || !here.is_healthy();
-            let (to, view) = fastest.filter(|_| is_called_for && !may_wait)?;
+            let (to, view) = fastest.filter(|_| is_called_for && stays_for >= LONG_DWELL)?;
             return is_faster_by_far(view, here).then_some((to, Reason::Latency));
         }
         if here.is_down {
@@ -269,7 +282,13 @@ impl Choice {
         match fastest {
             Some((to, _)) => Some((to, why(here))),
             None if isolated => None,
-            None => least_bad(others(), here, may_wait),
+            None => {
+                let others = others().filter(|(_, view)| !view.is_healthy());
+                least_bad(others, here, |view| {
+                    let [least, most] = [here, view].map(|view| view.loss(now, settings));
+                    stays_for >= DWELL && is_less(most, least)
+                })
+            }
         }
     }
 
@@ -290,19 +309,20 @@ impl Choice {
     }
 }
 
-/// Where none is healthy: a candidate that is certainly better than the one in use.
+/// Where none is healthy: a candidate that is certainly better than the one in use, which is one that is good for more, or
+/// one that loses less.
 fn least_bad<'v>(
     others: impl Iterator<Item = (usize, &'v View)>,
     here: &View,
-    may_wait: bool,
+    loses_less: impl Fn(&View) -> bool,
 ) -> Option<(usize, Reason)> {
     let is_better = |view: &View| match view.rank().cmp(&here.rank()) {
         Ordering::Greater => true,
         Ordering::Less => false,
-        Ordering::Equal => !may_wait && loses_less(view, here),
+        Ordering::Equal => loses_less(view),
     };
     let least = |a: &View, b: &View| {
-        let most = |view: &View| view.loss().map_or(1.0, |[_, most]| most);
+        let most = |view: &View| view.loss.map_or(1.0, |[_, most]| most);
         b.rank().cmp(&a.rank()).then(most(a).total_cmp(&most(b)))
     };
     let better = others.filter(|(_, view)| is_better(view));
@@ -319,6 +339,12 @@ pub const fn patience(settings: &Settings) -> Nanos {
     2 * settings.time_of(settings.recovery) + SECOND
 }
 
+/// For how long a candidate must have been healthy to be changed to, in nanoseconds: half of what it takes to become so.
+#[must_use]
+pub const fn maturity(settings: &Settings) -> Nanos {
+    settings.time_of(settings.recovery) / 2
+}
+
 /// Whether all that is wrong with a candidate is its latency.
 fn is_merely_slow(view: &View) -> bool {
     view.state == State::Degraded && view.cause == Cause::Latency && !view.is_down
@@ -331,9 +357,9 @@ fn is_faster_by_far(one: &View, other: &View) -> bool {
         && u128::from(one) * u128::from(GAIN.1) <= u128::from(other) * u128::from(GAIN.0)
 }
 
-/// Whether less is lost on one than on the other, with 95 % confidence in either.
-fn loses_less(one: &View, other: &View) -> bool {
-    matches!((one.loss(), other.loss()), (Some([_, most]), Some([least, _])) if most < least)
+/// Whether one loss is less than another, with 95 % confidence in either.
+fn is_less(one: Option<[f64; 2]>, other: Option<[f64; 2]>) -> bool {
+    matches!((one, other), (Some([_, most]), Some([least, _])) if most < least)
 }
 
 /// Why a candidate that is not fit for use is left.

@@ -14,6 +14,7 @@ const fn view(state: State, cause: Cause, loss: f64) -> View {
     View {
         state,
         cause,
+        since: NOW - 60 * SECOND,
         loss: Some([loss * 0.9, loss * 1.1]),
         round_trip: Some(20 * MILLISECOND),
         heard: Some(NOW),
@@ -99,6 +100,10 @@ fn invariant_13_where_none_is_healthy_the_least_bad_is_used() {
         (DIRECT, [GRAY, LOSSY, SILENT], None),
         (1, [SILENT, SILENT, SILENT], None),
         (2, [STALE, STALE, STALE], None),
+        // Nothing is known of it, and was not for long.
+        (DIRECT, [STALE, LOSSY, SILENT], Some(1)),
+        (DIRECT, [View::NEW, LOSSY, SILENT], Some(1)),
+        (DIRECT, [heard(STALE, 3 * SECOND), LOSSY, SILENT], None),
         (1, [SILENT, DOWN, DOWN], Some(0)),
         (1, [DOWN, DOWN, DOWN], None),
     ] {
@@ -124,6 +129,24 @@ fn a_far_end_that_answers_nobody_is_no_reason_to_move() {
     assert_eq!(seen_from(DIRECT, &[SILENT, relay], false), Some((1, Reason::Silence)));
 }
 
+/// The agent at the far end was started again: all have been silent, and become healthy one after the other.
+#[test]
+fn an_outage_of_the_far_end_moves_nothing_when_it_is_over() {
+    let settings = settings();
+    let just_now = View { since: NOW - maturity(&settings) + 1, ..HEALTHY };
+    let coming =
+        [heard(SILENT, 0), heard(LOSSY, 0), View { cause: Cause::Expired, ..heard(SILENT, 0) }];
+    for direct in coming {
+        assert_eq!(seen_from(DIRECT, &[direct, just_now], false), None, "{direct:?}");
+        let mature = View { since: NOW - maturity(&settings), ..HEALTHY };
+        assert!(seen_from(DIRECT, &[direct, mature], false).is_some(), "{direct:?}");
+        // Nobody waits for that where the tunnel is gone, nor to go back to the direct one.
+        let down = View { is_down: true, ..direct };
+        assert_eq!(seen_from(DIRECT, &[down, just_now], false), Some((1, Reason::Down)));
+        assert_eq!(seen_from(1, &[just_now, direct], false), Some((DIRECT, Reason::Direct)));
+    }
+}
+
 #[test]
 fn a_change_for_the_better_must_be_worth_it() {
     for (current, candidates, expected) in [
@@ -147,8 +170,12 @@ fn what_is_not_urgent_waits_after_a_change() {
     choice.since = NOW;
     let relays = [LOSSY, taking(HEALTHY, 90), taking(HEALTHY, 60)];
     let later = |by| relays.map(|view| View { heard: Some(NOW + by), ..view });
-    assert_eq!(choice.look(&later(DWELL - 1), false, NOW + DWELL - 1, &settings), None);
-    assert!(choice.look(&later(DWELL), false, NOW + DWELL, &settings).is_some());
+    assert_eq!(choice.look(&later(LONG_DWELL - 1), false, NOW + LONG_DWELL - 1, &settings), None);
+    assert!(choice.look(&later(LONG_DWELL), false, NOW + LONG_DWELL, &settings).is_some());
+    let mut choice = Choice { current: 1, since: NOW, ..Choice::new(None, 0) };
+    let bad = |by| [LOSSY, SILENT].map(|view| View { heard: view.heard.map(|at| at + by), ..view });
+    assert_eq!(choice.look(&bad(DWELL - 1), false, NOW + DWELL - 1, &settings), None);
+    assert!(choice.look(&bad(DWELL), false, NOW + DWELL, &settings).is_some());
     // What is urgent does not.
     let mut choice = Choice { current: 1, since: NOW, ..Choice::new(None, 0) };
     assert!(choice.look(&[LOSSY, SILENT, HEALTHY], false, NOW, &settings).is_some());
@@ -208,7 +235,7 @@ fn any_choice() -> impl Strategy<Value = Choice> {
 fn settle(choice: &mut Choice, candidates: &[View]) -> usize {
     let settings = settings();
     let mut moves = 0;
-    for round in 0..100 {
+    for round in 0..200 {
         let later = round * SECOND;
         let at = |view: &View| View { heard: view.heard.map(|heard| heard + later), ..*view };
         let views: Vec<View> = candidates.iter().map(at).collect();
