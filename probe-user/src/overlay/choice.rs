@@ -16,7 +16,7 @@ use std::cmp::{Ordering, Reverse};
 
 use crate::{
     account::rtt,
-    health::{self, Settings},
+    health::{self, Settings, defect::Defect},
     verdict::{Cause, Direction, MILLISECOND, Nanos, SECOND, State},
 };
 
@@ -245,15 +245,18 @@ impl Choice {
         settings: &Settings,
     ) -> Option<(usize, Reason)> {
         let here = candidates.get(self.current)?;
-        if self.current != DIRECT && candidates[DIRECT].is_healthy() {
+        let may_wait = now - self.since < DWELL;
+        if self.current != DIRECT
+            && candidates[DIRECT].is_healthy()
+            && may_return(may_wait, settings)
+        {
             return Some((DIRECT, Reason::Direct));
         }
-        let may_wait = now - self.since < DWELL;
         let others = || self.others(candidates, here, now, settings);
         let fastest = others()
             .filter(|(_, view)| view.is_healthy())
             .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX));
-        if here.is_healthy() || is_merely_slow(here) {
+        if here.is_healthy() || is_merely_slow(here) || is_pinned(here, settings) {
             let is_called_for = self.current != DIRECT || !here.is_healthy();
             let (to, view) = fastest.filter(|_| is_called_for && !may_wait)?;
             return is_faster_by_far(view, here).then_some((to, Reason::Latency));
@@ -263,13 +266,14 @@ impl Choice {
             let best = fastest.or_else(|| up.max_by_key(|(at, view)| (view.rank(), Reverse(*at))));
             return best.map(|(to, _)| (to, Reason::Down));
         }
-        if here.cause == Cause::Starting && now - self.begun < patience(settings) {
+        let hasty = settings.defects.has(Defect::HastyStart);
+        if here.cause == Cause::Starting && now - self.begun < patience(settings) && !hasty {
             return None;
         }
         match fastest {
             Some((to, _)) => Some((to, why(here))),
-            None if isolated => None,
-            None => least_bad(others(), here, may_wait),
+            None if isolated && !settings.defects.has(Defect::PanicWhenIsolated) => None,
+            None => least_bad(others(), here, may_wait, settings),
         }
     }
 
@@ -295,10 +299,13 @@ fn least_bad<'v>(
     others: impl Iterator<Item = (usize, &'v View)>,
     here: &View,
     may_wait: bool,
+    settings: &Settings,
 ) -> Option<(usize, Reason)> {
+    let hasty = settings.defects.has(Defect::HastyLeastBad);
     let is_better = |view: &View| match view.rank().cmp(&here.rank()) {
         Ordering::Greater => true,
         Ordering::Less => false,
+        Ordering::Equal if hasty => seems_to_lose_less(view, here),
         Ordering::Equal => !may_wait && loses_less(view, here),
     };
     let least = |a: &View, b: &View| {
@@ -336,6 +343,27 @@ fn loses_less(one: &View, other: &View) -> bool {
     matches!((one.loss(), other.loss()), (Some([_, most]), Some([least, _])) if most < least)
 }
 
+/// Whether less seems to be lost on one than on the other.
+fn seems_to_lose_less(one: &View, other: &View) -> bool {
+    let middle = |view: &View| view.loss().map(|[least, most]| least + most);
+    matches!((middle(one), middle(other)), (Some(one), Some(other)) if one < other)
+}
+
+/// Whether traffic may go back to the direct candidate now: always, but for the negative controls.
+const fn may_return(may_wait: bool, settings: &Settings) -> bool {
+    let defects = settings.defects;
+    !defects.has(Defect::NeverReturn) && !(may_wait && defects.has(Defect::SlowReturn))
+}
+
+/// Whether a candidate is kept though it is not fit for use: never, but for the negative controls.
+const fn is_pinned(view: &View, settings: &Settings) -> bool {
+    match view.state {
+        State::Unhealthy => settings.defects.has(Defect::StayUnhealthy),
+        State::Unknown => settings.defects.has(Defect::FreshnessPinned),
+        State::Degraded | State::Healthy => false,
+    }
+}
+
 /// Why a candidate that is not fit for use is left.
 fn why(left: &View) -> Reason {
     match left.state {
@@ -344,5 +372,7 @@ fn why(left: &View) -> Reason {
     }
 }
 
+#[cfg(any(test, feature = "simulation"))]
+mod arbitrary;
 #[cfg(test)]
 mod tests;

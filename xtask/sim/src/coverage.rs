@@ -53,11 +53,27 @@ const FLOORS: [(&str, u64); 41] = [
     ("verdicts that became unknown", 100),
 ];
 
+/// So many seeds of the overlay's scenarios in a row reach all of what is theirs.
+pub const OVERLAY_SEEDS: u64 = 12 * crate::scenario::overlay::KINDS;
+
+/// What must happen at least so often among [`OVERLAY_SEEDS`] seeds.
+const OVERLAY_FLOORS: [(&str, u64); 0] = [];
+
 /// What has not been reached, and how often it should have been; nothing where fewer than [`SEEDS`] seeds were played.
 #[must_use]
 pub fn missing(coverage: &Coverage, seeds: u64) -> Vec<(&'static str, u64)> {
-    let floors = FLOORS.into_iter().filter(|_| seeds >= SEEDS);
-    floors.filter(|(what, least)| coverage.get(what).copied().unwrap_or(0) < *least).collect()
+    if seeds < SEEDS { Vec::new() } else { below(&FLOORS, coverage) }
+}
+
+/// The same of the overlay's scenarios.
+#[must_use]
+pub fn missing_of_overlay(coverage: &Coverage, seeds: u64) -> Vec<(&'static str, u64)> {
+    if seeds < OVERLAY_SEEDS { Vec::new() } else { below(&OVERLAY_FLOORS, coverage) }
+}
+
+fn below(floors: &[(&'static str, u64)], coverage: &Coverage) -> Vec<(&'static str, u64)> {
+    let is_below = |(what, least): &&(&str, u64)| coverage.get(what).copied().unwrap_or(0) < *least;
+    floors.iter().filter(is_below).copied().collect()
 }
 
 /// Adds one run's to another's.
