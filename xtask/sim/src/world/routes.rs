@@ -28,6 +28,8 @@ pub struct Routes {
     pub choices: Vec<Choice>,
     /// The tunnel to each node is down until then.
     pub down_until: Vec<Nanos>,
+    /// Which of them were down when they were last looked at.
+    was_down: Vec<bool>,
     /// Whether the kernel may have other routes than those that were chosen.
     has_drifted: bool,
     /// Kept for its memory.
@@ -63,8 +65,16 @@ impl Routes {
         let plan = plan(node, nodes);
         let kernel = Model::new(&plan, &[]);
         let choices = plan.gateways.iter().map(|_| Choice::new(None, moment(now))).collect();
-        let down_until = vec![0; nodes];
-        Self { node, plan, kernel, choices, down_until, has_drifted: true, views: Vec::new() }
+        Self {
+            node,
+            plan,
+            kernel,
+            choices,
+            down_until: vec![0; nodes],
+            was_down: vec![false; nodes],
+            has_drifted: true,
+            views: Vec::new(),
+        }
     }
 
     /// Those of an agent that has just started, and finds what the last one has left.
@@ -121,19 +131,20 @@ impl Routes {
         settings: &Settings,
         moves: &mut Vec<Moved>,
     ) {
+        self.was_down = self.down_until.iter().map(|until| *until > now).collect();
         let before = moves.len();
         let mut closed = None;
         for number in 0..self.choices.len() {
             let peer = self.node_of(number);
             let is_healthy = paths[peer].health.state_of(Direction::Forward) == State::Healthy;
             let is_direct = self.choices[number].current() == DIRECT;
-            if is_direct && is_healthy && self.down_until[peer] <= now {
+            if is_direct && is_healthy && !self.was_down[peer] {
                 continue;
             }
             let mut views = std::mem::take(&mut self.views);
             views.clear();
             let candidates = self.plan.candidates(number).map(|via| self.place(number, via));
-            views.extend(candidates.map(|place| self.view(place, paths, now, settings)));
+            views.extend(candidates.map(|place| self.view(place, paths, settings)));
             let choice = &mut self.choices[number];
             if let Some(change) = choice.look(&views, isolated, moment(now), settings) {
                 let relay = |at| {
@@ -164,9 +175,15 @@ impl Routes {
         }
     }
 
-    fn view(&self, place: Place, paths: &[Path], now: Nanos, settings: &Settings) -> View {
+    /// Whether the tunnel of a path was down when it was last looked at.
+    #[must_use]
+    pub fn is_down(&self, place: Place) -> bool {
+        self.was_down[place.relay.unwrap_or(place.peer)]
+    }
+
+    fn view(&self, place: Place, paths: &[Path], settings: &Settings) -> View {
         let path = &paths[place.index(self.node, self.down_until.len())];
-        let is_down = self.down_until[place.relay.unwrap_or(place.peer)] > now;
+        let is_down = self.is_down(place);
         View::of(&path.health, &path.recent, path.heard, is_down, settings)
     }
 

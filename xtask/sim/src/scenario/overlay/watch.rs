@@ -138,7 +138,8 @@ impl Run {
                 self.violated(15, format!("{moved:?}: what is left was good"))?;
             }
         }
-        let is_urgent = reason != Reason::Direct && moved.isolated;
+        // What is down must be left, wherever to.
+        let is_urgent = !matches!(reason, Reason::Direct | Reason::Down) && moved.isolated;
         if is_urgent && truth.dead_since(node, to) + self.leave_bound() < at {
             self.violated(
                 12,
@@ -207,6 +208,6 @@ impl Run {
 
     fn is_up(&self, node: usize, place: Place) -> bool {
         let routes = self.world.nodes[node].routes.as_ref().expect("an overlay");
-        routes.down_until[place.relay.unwrap_or(place.peer)] <= self.world.now()
+        !routes.is_down(place)
     }
 }
