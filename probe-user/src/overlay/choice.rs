@@ -39,6 +39,8 @@ pub struct View {
     pub state: State,
     /// Why it is so.
     pub cause: Cause,
+    /// Since when it is so.
+    pub since: Nanos,
     /// The loss on the way there, from 0 to 1: it lies between these with 95 % confidence. `None` without evidence.
     pub loss: Option<[f64; 2]>,
     /// Median of the latest round trips, in nanoseconds.
@@ -54,6 +56,7 @@ impl View {
     pub const NEW: Self = Self {
         state: State::Unknown,
         cause: Cause::Starting,
+        since: 0,
         loss: None,
         round_trip: None,
         heard: None,
@@ -73,6 +76,7 @@ impl View {
         Self {
             state: verdict.state,
             cause: verdict.cause,
+            since: verdict.since,
             loss: verdict.evidence.loss_interval,
             round_trip: recent.median(),
             heard,
@@ -266,14 +270,25 @@ impl Choice {
             let best = fastest.or_else(|| up.max_by_key(|(at, view)| (view.rank(), Reverse(*at))));
             return best.map(|(to, _)| (to, Reason::Down));
         }
-        let hasty = settings.defects.has(Defect::HastyStart);
-        if here.cause == Cause::Starting && now - self.begun < patience(settings) && !hasty {
+        if self.is_too_soon(here, now, settings) {
             return None;
         }
         match fastest {
             Some((to, _)) => Some((to, why(here))),
             None if isolated && !settings.defects.has(Defect::PanicWhenIsolated) => None,
             None => least_bad(others(), here, may_wait, settings),
+        }
+    }
+
+    /// Whether nothing can be known yet of the candidate in use: this agent has just started, or has not probed for a while.
+    /// Others of which something is known a moment sooner are no better for it.
+    fn is_too_soon(&self, here: &View, now: Nanos, settings: &Settings) -> bool {
+        let patience = patience(settings);
+        match here.cause {
+            Cause::Starting if settings.defects.has(Defect::HastyStart) => false,
+            Cause::Starting => now - self.begun < patience,
+            Cause::Expired => now.checked_sub(here.since).is_some_and(|age| age < patience),
+            _ => false,
         }
     }
 

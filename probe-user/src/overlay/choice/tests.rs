@@ -14,6 +14,7 @@ const fn view(state: State, cause: Cause, loss: f64) -> View {
     View {
         state,
         cause,
+        since: 0,
         loss: Some([loss * 0.9, loss * 1.1]),
         round_trip: Some(20 * MILLISECOND),
         heard: Some(NOW),
@@ -165,6 +166,22 @@ fn what_the_kernel_had_at_the_start_stays_until_something_is_known_of_it() {
     assert_eq!(choice.look(&at(NOW), false, NOW + patience - 1, &settings), None);
     let change = choice.look(&at(NOW + patience), false, NOW + patience, &settings);
     assert_eq!(change, Some(Move { from: 1, to: 2, reason: Reason::Silence }));
+}
+
+/// After a standstill of the agent the relay may be known to be healthy a moment before the candidate in use is.
+#[test]
+fn what_was_not_probed_for_a_while_stays_until_something_is_known_of_it() {
+    let settings = settings();
+    let patience = patience(&settings);
+    let mut choice = Choice::new(None, 0);
+    let at = |now| [View { since: NOW, ..STALE }, View { heard: Some(now), ..HEALTHY }];
+    assert_eq!(choice.look(&at(NOW), false, NOW, &settings), None);
+    assert_eq!(choice.look(&at(NOW + patience - 1), false, NOW + patience - 1, &settings), None);
+    let change = choice.look(&at(NOW + patience), false, NOW + patience, &settings);
+    assert_eq!(change, Some(Move { from: DIRECT, to: 1, reason: Reason::Silence }));
+    // A time that has not come yet holds nothing.
+    let future = [View { since: u64::MAX, ..STALE }, HEALTHY];
+    assert!(Choice::new(None, 0).look(&future, false, NOW, &settings).is_some());
 }
 
 #[test]

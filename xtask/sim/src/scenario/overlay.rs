@@ -37,10 +37,14 @@ pub enum Kind {
     Restart,
     /// A node is cut off.
     CutOff,
+    /// All ways of a node are dead but one, which loses some.
+    LastWay,
+    /// Agents stand still for some time in a network that is well.
+    Standstill,
 }
 
 /// So many seeds in a row have every kind of scenario.
-pub const KINDS: u64 = 10;
+pub const KINDS: u64 = 12;
 
 /// So that these scenarios are others than those of the same seeds without an overlay.
 const SALT: u64 = 0x0e71;
@@ -56,7 +60,9 @@ impl Kind {
             5 => Self::Constant,
             6 | 7 => Self::Detour,
             8 => Self::Restart,
-            _ => Self::CutOff,
+            9 => Self::CutOff,
+            10 => Self::LastWay,
+            _ => Self::Standstill,
         }
     }
 
@@ -69,6 +75,8 @@ impl Kind {
             Self::Detour => "detours",
             Self::Restart => "restarts",
             Self::CutOff => "nodes cut off",
+            Self::LastWay => "last ways",
+            Self::Standstill => "agents that stand still",
         }
     }
 }

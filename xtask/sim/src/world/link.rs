@@ -55,6 +55,13 @@ impl Link {
         !delays && !loses && *black_until <= since
     }
 
+    /// Whether most packets have passed since then: no more than a fifth was lost, by chance.
+    #[must_use]
+    pub fn carries(&self, since: Nanos) -> bool {
+        let little = matches!(self.lossy.loss(), Loss::Independent(ratio) if ratio <= 0.2);
+        little && self.dead_flows == 0 && self.black_until <= since
+    }
+
     /// Whether no packet passes.
     #[must_use]
     pub fn is_dead(&self, now: Nanos) -> bool {

@@ -30,6 +30,8 @@ impl Run {
             Kind::Detour => self.detour(random),
             Kind::Restart => self.restarts(random),
             Kind::CutOff => self.cut_off_for_long(random),
+            Kind::LastWay => self.last_way(random),
+            Kind::Standstill => self.standstill(random),
         };
         self.finish(kind.label(), violation.err())
     }
@@ -200,6 +202,51 @@ impl Run {
         }
         self.heal_routes();
         self.pass(self.return_bound(0) + SECOND)?;
+        self.all_direct(16)
+    }
+
+    /// Invariant 13: where the only way out loses much, it is used. What must hold of it, [`Run::pass`] watches.
+    fn last_way(&mut self, random: &mut Random) -> Result<(), Violation> {
+        self.settle()?;
+        let loss = Lossy::new(Loss::Independent(0.01 + 0.19 * random.unit()));
+        for (from, to) in [(0, 1), (1, 0)] {
+            if random.chance(0.7) {
+                self.world.links[from][to].lossy = loss.clone();
+            }
+        }
+        self.pass(random.below(30 * SECOND))?;
+        self.cut_off_until(0, Nanos::MAX);
+        self.world.links[0][1].black_until = 0;
+        self.world.links[1][0].black_until = 0;
+        self.world.count("last ways");
+        self.pass(random.below(10 * SECOND))?;
+        if random.chance(0.3) {
+            let now = self.world.now();
+            self.world.nodes[0].scramble(random, now);
+        }
+        if random.chance(0.5) {
+            self.world.restart(0);
+        }
+        self.pass(self.last_way_bound() + 5 * SECOND)?;
+        self.heal_routes();
+        self.pass(self.return_bound(0) + SECOND)
+    }
+
+    /// Invariant 15: that an agent does not see anything for a while is no reason to move routes which are right.
+    fn standstill(&mut self, random: &mut Random) -> Result<(), Violation> {
+        self.settle()?;
+        self.forget_moves();
+        let until = self.world.now() + random.below(20 * SECOND);
+        for node in 0..=random.below(self.world.setup.nodes as u64 - 1) as usize {
+            self.world.nodes[node].sender_stalled_until = until;
+            self.world.nodes[node].judge_stalled_until = until;
+        }
+        self.world.count("agents that stood still alone");
+        self.pass(until - self.world.now() + self.return_bound(0))?;
+        let moves = &self.watch.as_ref().expect("an overlay").moves;
+        if let Some((_, moved)) = moves.first_key_value() {
+            self.violated(15, format!("an agent stood still, and routes: {moved:?}"))?;
+        }
         self.all_direct(16)
     }
 

@@ -9,6 +9,8 @@ pub(in crate::scenario) struct Truth {
     nodes: usize,
     /// Since when every packet has passed, in both directions; the present where not all do.
     good_since: Vec<Nanos>,
+    /// Since when most have passed, in both directions; the present where they do not.
+    carrying_since: Vec<Nanos>,
     /// Since when none has passed on the way there; the present where some do.
     dead_since: Vec<Nanos>,
     /// Since when a node's agent has probed and judged, from a state that it has come to by itself; the present if it does not.
@@ -25,6 +27,7 @@ impl Truth {
         Self {
             nodes,
             good_since: vec![now; nodes * nodes * nodes],
+            carrying_since: vec![now; nodes * nodes * nodes],
             dead_since: vec![now; nodes * nodes * nodes],
             steady_since: vec![now; nodes],
             delays: delays.collect(),
@@ -46,10 +49,20 @@ impl Truth {
         for (node, peer) in world.pairs() {
             for first in (0..self.nodes).filter(|first| *first != node) {
                 let index = self.index(node, peer, first);
-                if !self.is_good(world, (node, first, peer)) {
+                let way = (node, first, peer);
+                let (is_good, carries) = (
+                    self.is_passed(world, way, |from, to| self.is_good(world, from, to)),
+                    self.is_passed(world, way, |from, to| {
+                        world.links[from][to].carries(self.looked_at)
+                    }),
+                );
+                if !is_good {
                     self.good_since[index] = now;
                 }
-                if !self.is_dead(world, (node, first, peer)) {
+                if !carries {
+                    self.carrying_since[index] = now;
+                }
+                if !self.is_dead(world, way) {
                     self.dead_since[index] = now;
                 }
             }
@@ -68,11 +81,18 @@ impl Truth {
         held_up.max(node.interface_down_until) <= self.looked_at && !node.is_dead && !was_started
     }
 
-    fn is_good(&self, world: &World, (node, first, peer): (usize, usize, usize)) -> bool {
-        let is_good = |from: usize, to: usize| {
-            let link = &world.links[from][to];
-            link.is_good(self.looked_at) && link.delay <= self.delays[from][to]
-        };
+    fn is_good(&self, world: &World, from: usize, to: usize) -> bool {
+        let link = &world.links[from][to];
+        link.is_good(self.looked_at) && link.delay <= self.delays[from][to]
+    }
+
+    /// Whether a path is passed both ways whose links are such, and answered at its end.
+    fn is_passed(
+        &self,
+        world: &World,
+        (node, first, peer): (usize, usize, usize),
+        is_good: impl Fn(usize, usize) -> bool,
+    ) -> bool {
         let reflects = |node: usize| !world.nodes[node].is_dead;
         let passes = |node: usize| world.nodes[node].interface_down_until <= self.looked_at;
         let direct = first == peer || is_good(first, peer) && is_good(peer, first) && passes(first);
@@ -89,6 +109,12 @@ impl Truth {
     /// Since when a path has passed every packet, and its node's agent has been steady.
     pub(super) fn good_since(&self, node: usize, place: Place) -> Nanos {
         self.steady_since[node].max(self.passing_since(node, place))
+    }
+
+    /// Since when a path has passed most packets, and its node's agent has been steady.
+    pub(super) fn carrying_since(&self, node: usize, place: Place) -> Nanos {
+        let first = place.relay.unwrap_or(place.peer);
+        self.steady_since[node].max(self.carrying_since[self.index(node, place.peer, first)])
     }
 
     /// Since when it has passed every packet.

@@ -4,7 +4,8 @@
 //! found out for certain that nothing does ([`Run::leave_bound`]):
 //!
 //! - 13: the kernel has one route to every destination. It leads by a path that carries nothing for no longer than `L`, where
-//!   another one has been good for `G`; by a tunnel that is down not at all, where another one is up.
+//!   another one has been good for `G`, and no longer than `L` and some time to make sure ([`choice::DWELL`], the expiry)
+//!   where another one passes most packets; by a tunnel that is down not at all, where another one is up.
 //! - 14: from every node to every other one, packets take one relay at most, and none comes back.
 //! - 15: no path is left that has been good for `G`, but for the direct one or for one that is faster.
 //! - 16: the direct path is in use when its verdict is healthy, and so when it has been good for `G`.
@@ -84,6 +85,12 @@ impl Run {
     /// `L`: after this it is found out that a path passes nothing.
     pub(super) fn leave_bound(&self) -> Nanos {
         self.limit(1.0, self.world.setup.settings.spacing) + self.truth().longest_round_trip()
+    }
+
+    /// After this a path that passes nothing is left for one that passes most.
+    pub(super) fn last_way_bound(&self) -> Nanos {
+        let settings = &self.world.setup.settings;
+        self.leave_bound() + choice::patience(settings) + choice::DWELL + settings.expiry
     }
 
     fn note(&mut self, moved: &Moved) {
@@ -195,12 +202,20 @@ impl Run {
                 format!("the way from {node} to {peer} is good, and {here:?} in use"),
             )?;
         }
-        let patience = choice::patience(&setup.settings);
-        let is_dead = truth.dead_since(node, here) + self.leave_bound() + patience < now;
-        if is_dead && let Some(good) = candidates().find(|place| is_good(*place)) {
+        let dead_for = now - truth.dead_since(node, here);
+        if dead_for < self.leave_bound() {
+            return Ok(());
+        }
+        let patience = self.leave_bound() + choice::patience(&setup.settings);
+        let is_better = |place: &Place| {
+            let carrying_for = now - truth.carrying_since(node, *place);
+            dead_for > patience && is_good(*place)
+                || dead_for.min(carrying_for) > self.last_way_bound()
+        };
+        if let Some(better) = candidates().find(is_better) {
             self.violated(
                 13,
-                format!("{node} routes to {peer} by {here:?}, which is dead; {good:?} is good"),
+                format!("{node} routes to {peer} by {here:?}, which is dead; {better:?} is not"),
             )?;
         }
         Ok(())
