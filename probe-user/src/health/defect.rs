@@ -68,8 +68,8 @@ pub enum Defect {
     TransitByChoice = 1 << 29,
     /// Where none is healthy, the route goes wherever less seems to be lost, at once.
     HastyLeastBad = 1 << 30,
-    /// A node that is cut off has its routes moved by it.
-    PanicWhenIsolated = 1 << 31,
+    /// Candidates count of which nothing was heard lately.
+    Unheard = 1 << 31,
 }
 
 /// A set of defects.

@@ -216,7 +216,7 @@ impl Choice {
     }
 
     /// Looks at all candidates, the direct one first, and changes to another one where there is reason to. A node that is
-    /// `isolated` still goes where its probes pass, but is moved by no failure to where they do not.
+    /// `isolated` still goes where its probes pass, or certainly more of them, but is moved by no failure to where they do not.
     ///
     /// Nothing happens without candidates.
     pub fn look(
@@ -275,8 +275,7 @@ impl Choice {
         }
         match fastest {
             Some((to, _)) => Some((to, why(here))),
-            None if isolated && !settings.defects.has(Defect::PanicWhenIsolated) => None,
-            None => least_bad(others(), here, may_wait, settings),
+            None => least_bad(others(), here, isolated, may_wait, settings),
         }
     }
 
@@ -305,7 +304,8 @@ impl Choice {
         let lately = (here.silent_for(now) / 2).max(settings.time_of(LATELY));
         let current = self.current;
         let others = candidates.iter().enumerate().filter(move |(place, _)| *place != current);
-        others.filter(move |(_, view)| view.silent_for(now) <= lately)
+        let anyway = settings.defects.has(Defect::Unheard);
+        others.filter(move |(_, view)| anyway || view.silent_for(now) <= lately)
     }
 }
 
@@ -313,11 +313,14 @@ impl Choice {
 fn least_bad<'v>(
     others: impl Iterator<Item = (usize, &'v View)>,
     here: &View,
+    isolated: bool,
     may_wait: bool,
     settings: &Settings,
 ) -> Option<(usize, Reason)> {
     let hasty = settings.defects.has(Defect::HastyLeastBad);
     let is_better = |view: &View| match view.rank().cmp(&here.rank()) {
+        // Nothing but what certainly passes moves a node that is cut off.
+        _ if isolated => !may_wait && loses_less(view, here),
         Ordering::Greater => true,
         Ordering::Less => false,
         Ordering::Equal if hasty => seems_to_lose_less(view, here),

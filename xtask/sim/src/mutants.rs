@@ -67,7 +67,7 @@ pub fn of_overlay() -> Vec<Mutant> {
         ("a new agent moves routes before it knows anything", Defect::HastyStart, 18),
         ("relays forward as they have chosen for themselves", Defect::TransitByChoice, 14),
         ("whatever seems to lose less is used at once", Defect::HastyLeastBad, 15),
-        ("a node that is cut off moves its routes", Defect::PanicWhenIsolated, 12),
+        ("a route moves to where nothing comes from any more", Defect::Unheard, 12),
     ];
     mutants.map(one).into()
 }
