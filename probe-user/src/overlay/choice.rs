@@ -102,7 +102,7 @@ impl View {
     fn loss(&self) -> Option<[f64; 2]> {
         match (self.state, self.cause) {
             (State::Unknown, Cause::Silence) => Some([1.0, 1.0]),
-            (State::Unknown, _) => None,
+            // Too little for a verdict may be enough to tell which of two loses less.
             _ => self.loss,
         }
     }

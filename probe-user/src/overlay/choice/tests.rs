@@ -97,6 +97,9 @@ fn invariant_13_where_none_is_healthy_the_least_bad_is_used() {
         (DIRECT, [SILENT, LOSSY, little], Some(2)),
         (DIRECT, [SILENT, heard(LOSSY, SECOND / 2), heard(GRAY, SECOND / 2)], None),
         (DIRECT, [LOSSY, LOSSY, GRAY], Some(2)),
+        // What is known of it is no verdict yet.
+        (DIRECT, [LOSSY, view(State::Unknown, Cause::Starting, 0.02), STALE], Some(1)),
+        (DIRECT, [LOSSY, View::NEW, STALE], None),
         (DIRECT, [GRAY, LOSSY, SILENT], None),
         (1, [SILENT, SILENT, SILENT], None),
         (2, [STALE, STALE, STALE], None),
