@@ -50,6 +50,26 @@ pub enum Defect {
     NeverIsolated = 1 << 20,
     /// The node always does.
     AlwaysIsolated = 1 << 21,
+    /// Traffic that has left the direct way does not come back.
+    NeverReturn = 1 << 22,
+    /// The way back to the direct one waits as what is not urgent does.
+    SlowReturn = 1 << 23,
+    /// A path is not left because it is sick.
+    StayUnhealthy = 1 << 24,
+    /// A path is not left because nothing is known of it any more.
+    FreshnessPinned = 1 << 25,
+    /// Where no candidate is healthy, the route is taken out.
+    FailClosed = 1 << 26,
+    /// A new agent does not look for the routes of the last one.
+    NoAdoption = 1 << 27,
+    /// A new agent moves routes though nothing is known yet.
+    HastyStart = 1 << 28,
+    /// A relay forwards as it has chosen for itself.
+    TransitByChoice = 1 << 29,
+    /// Where none is healthy, the route goes wherever less seems to be lost, at once.
+    HastyLeastBad = 1 << 30,
+    /// Candidates count of which nothing was heard lately.
+    Unheard = 1 << 31,
 }
 
 /// A set of defects.

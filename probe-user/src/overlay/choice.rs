@@ -15,12 +15,19 @@
 //! A candidate has to be healthy for some time before it is changed to, unless it is the direct one ([`maturity`]): after an
 //! outage of the far end all become healthy, one a little later than the other.
 
+#[cfg(any(test, feature = "simulation"))]
+mod arbitrary;
+#[cfg(test)]
+mod tests;
+mod view;
+
 use std::cmp::{Ordering, Reverse};
 
+pub use view::{LEAST_GAIN, View};
+
 use crate::{
-    account::rtt,
-    health::{self, Settings},
-    verdict::{Cause, Direction, MILLISECOND, Nanos, SECOND, State},
+    health::{Settings, defect::Defect},
+    verdict::{Cause, Nanos, SECOND, State},
 };
 
 /// The place of the direct candidate among those of a destination.
@@ -31,95 +38,6 @@ pub const DWELL: Nanos = 10 * SECOND;
 
 /// A change for a shorter round trip does for so long: it may be the traffic itself that makes the other one long.
 pub const LONG_DWELL: Nanos = 60 * SECOND;
-
-/// A candidate is faster by far if its round trip is shorter by so much, in nanoseconds...
-pub const LEAST_GAIN: Nanos = 10 * MILLISECOND;
-
-/// ...and at most so much of the other's: two thirds.
-const GAIN: (Nanos, Nanos) = (2, 3);
-
-/// What is known of one candidate.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct View {
-    /// The verdict on the way there.
-    pub state: State,
-    /// Why it is so.
-    pub cause: Cause,
-    /// Since when.
-    pub since: Nanos,
-    /// The loss on the way there, from 0 to 1: it lies between these with 95 % confidence. `None` without evidence.
-    pub loss: Option<[f64; 2]>,
-    /// Median of the latest round trips, in nanoseconds.
-    pub round_trip: Option<Nanos>,
-    /// When the latest answer came; `None` if none ever did.
-    pub heard: Option<Nanos>,
-    /// Whether its interface carries nothing: it is gone, or down.
-    pub is_down: bool,
-}
-
-impl View {
-    /// Of a candidate of which nothing is known yet.
-    pub const NEW: Self = Self {
-        state: State::Unknown,
-        cause: Cause::Starting,
-        since: 0,
-        loss: None,
-        round_trip: None,
-        heard: None,
-        is_down: false,
-    };
-
-    /// Of a path that is probed: its verdict, its latest round trips, when its last answer came.
-    #[must_use]
-    pub fn of(
-        path: &health::Path,
-        recent: &rtt::Recent,
-        heard: Option<Nanos>,
-        is_down: bool,
-        settings: &Settings,
-    ) -> Self {
-        let verdict = path.direction(Direction::Forward, settings);
-        Self {
-            state: verdict.state,
-            cause: verdict.cause,
-            since: verdict.since,
-            loss: verdict.evidence.loss_interval,
-            round_trip: recent.median(),
-            heard,
-            is_down,
-        }
-    }
-
-    fn is_healthy(&self) -> bool {
-        self.state == State::Healthy && !self.is_down
-    }
-
-    /// How much of the traffic it is good for, at first sight: the more the better.
-    const fn rank(&self) -> u8 {
-        match (self.is_down, self.state) {
-            (true, _) => 0,
-            (_, State::Unhealthy | State::Unknown) => 1,
-            (_, State::Degraded) => 2,
-            (_, State::Healthy) => 3,
-        }
-    }
-
-    /// The loss that can be told of it. What has fallen silent loses all, and so does what was not heard of for long, though
-    /// it may be that it was not even asked: where a neighbour is missing, no probe leaves.
-    fn loss(&self, now: Nanos, settings: &Settings) -> Option<[f64; 2]> {
-        match (self.state, self.cause) {
-            (State::Unknown, Cause::Silence) => Some([1.0, 1.0]),
-            (State::Unknown, _) if self.silent_for(now) >= patience(settings) => Some([1.0, 1.0]),
-            (State::Unknown, _) => None,
-            _ => self.loss,
-        }
-    }
-
-    /// For how long nothing was heard.
-    fn silent_for(&self, now: Nanos) -> Nanos {
-        self.heard.map_or(Nanos::MAX, |heard| now.saturating_sub(heard))
-    }
-}
 
 /// Why a candidate is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -224,7 +142,7 @@ impl Choice {
     }
 
     /// Looks at all candidates, the direct one first, and changes to another one where there is reason to. A node that is
-    /// `isolated` still goes where its probes pass, but is moved by no failure to where they do not.
+    /// `isolated` still goes where its probes pass, or certainly more of them, but is moved by no failure to where they do not.
     ///
     /// Nothing happens without candidates.
     pub fn look(
@@ -240,93 +158,151 @@ impl Choice {
         if self.current >= candidates.len() {
             self.current = DIRECT;
         }
-        let (to, reason) = self.better(candidates, isolated, now, settings)?;
+        let here = candidates.get(self.current)?;
+        let sight = Sight { choice: self, candidates, here, isolated, now, settings };
+        let (to, reason) = sight.better()?;
         let from = std::mem::replace(&mut self.current, to);
         self.reason = reason;
         self.since = now;
         self.moves += 1;
         Some(Move { from, to, reason })
     }
+}
 
+/// All that one look sees.
+struct Sight<'v> {
+    choice: &'v Choice,
+    candidates: &'v [View],
+    /// The candidate in use.
+    here: &'v View,
+    isolated: bool,
+    now: Nanos,
+    settings: &'v Settings,
+}
+
+impl<'v> Sight<'v> {
     /// The candidate to change to, and why.
-    fn better(
-        &self,
-        candidates: &[View],
-        isolated: bool,
-        now: Nanos,
-        settings: &Settings,
-    ) -> Option<(usize, Reason)> {
-        let here = candidates.get(self.current)?;
-        if self.current != DIRECT && candidates[DIRECT].is_healthy() {
+    fn better(&self) -> Option<(usize, Reason)> {
+        let Self { here, candidates, .. } = self;
+        let is_direct = self.choice.current == DIRECT;
+        if !is_direct && candidates[DIRECT].is_healthy() && self.may_return() {
             return Some((DIRECT, Reason::Direct));
         }
-        let stays_for = now - self.since;
-        let others = || self.others(candidates, here, now, settings);
-        let is_mature = |view: &View| now.saturating_sub(view.since) >= maturity(settings);
-        let fastest = others()
-            .filter(|(_, view)| view.is_healthy() && (is_mature(view) || here.is_down))
-            .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX));
-        if here.is_healthy() || is_merely_slow(here) {
-            let is_called_for = self.current != DIRECT || !here.is_healthy();
-            let (to, view) = fastest.filter(|_| is_called_for && stays_for >= LONG_DWELL)?;
-            return is_faster_by_far(view, here).then_some((to, Reason::Latency));
+        let fastest = self.fastest();
+        if here.is_healthy() || here.is_merely_slow() || self.is_pinned() {
+            let is_called_for = !is_direct || !here.is_healthy();
+            let (to, view) = fastest.filter(|_| is_called_for && self.has_stayed(LONG_DWELL))?;
+            return view.is_faster_by_far(here).then_some((to, Reason::Latency));
         }
         if here.is_down {
             let up = candidates.iter().enumerate().filter(|(_, view)| !view.is_down);
             let best = fastest.or_else(|| up.max_by_key(|(at, view)| (view.rank(), Reverse(*at))));
             return best.map(|(to, _)| (to, Reason::Down));
         }
-        if here.cause == Cause::Starting && now - self.begun < patience(settings) {
+        if self.is_too_soon() {
             return None;
         }
         match fastest {
-            Some((to, _)) => Some((to, why(here))),
-            None if isolated => None,
-            None => {
-                let others = others().filter(|(_, view)| !view.is_healthy());
-                least_bad(others, here, |view| {
-                    let [least, most] = [here, view].map(|view| view.loss(now, settings));
-                    stays_for >= DWELL && is_less(most, least)
-                })
+            Some((to, _)) => Some((to, here.why_left())),
+            None => self.least_bad(),
+        }
+    }
+
+    /// Whether the candidate in use has been so for so long.
+    const fn has_stayed(&self, time: Nanos) -> bool {
+        self.now - self.choice.since >= time
+    }
+
+    /// Whether nothing can be known yet of the candidate in use: this agent has just started, or has not probed for a while.
+    /// Others of which something is known a moment sooner are no better for it.
+    fn is_too_soon(&self) -> bool {
+        let patience = patience(self.settings);
+        match self.here.cause {
+            Cause::Starting if self.settings.defects.has(Defect::HastyStart) => false,
+            Cause::Starting => self.now - self.choice.begun < patience,
+            Cause::Expired => {
+                self.now.checked_sub(self.here.since).is_some_and(|age| age < patience)
             }
+            _ => false,
         }
     }
 
     /// The candidates other than the one in use of which something was heard lately. Where that one is silent because
     /// nobody answers at the far end, the others fall silent with it, one a little later than the other, and there is
     /// nothing to be won by a change.
-    fn others<'v>(
-        &self,
-        candidates: &'v [View],
-        here: &View,
-        now: Nanos,
-        settings: &Settings,
-    ) -> impl Iterator<Item = (usize, &'v View)> {
+    fn others(&self) -> impl Iterator<Item = (usize, &'v View)> {
+        let Self { here, now, settings, .. } = *self;
         let lately = (here.silent_for(now) / 2).max(settings.time_of(LATELY));
-        let current = self.current;
-        let others = candidates.iter().enumerate().filter(move |(place, _)| *place != current);
-        others.filter(move |(_, view)| view.silent_for(now) <= lately)
+        let current = self.choice.current;
+        let anyway = settings.defects.has(Defect::Unheard);
+        let others = self.candidates.iter().enumerate().filter(move |(place, _)| *place != current);
+        others.filter(move |(_, view)| anyway || view.silent_for(now) <= lately)
     }
-}
 
-/// Where none is healthy: a candidate that is certainly better than the one in use, which is one that is good for more, or
-/// one that loses less.
-fn least_bad<'v>(
-    others: impl Iterator<Item = (usize, &'v View)>,
-    here: &View,
-    loses_less: impl Fn(&View) -> bool,
-) -> Option<(usize, Reason)> {
-    let is_better = |view: &View| match view.rank().cmp(&here.rank()) {
-        Ordering::Greater => true,
-        Ordering::Less => false,
-        Ordering::Equal => loses_less(view),
-    };
-    let least = |a: &View, b: &View| {
-        let most = |view: &View| view.loss.map_or(1.0, |[_, most]| most);
-        b.rank().cmp(&a.rank()).then(most(a).total_cmp(&most(b)))
-    };
-    let better = others.filter(|(_, view)| is_better(view));
-    better.min_by(|(_, a), (_, b)| least(a, b)).map(|(to, _)| (to, Reason::LeastBad))
+    /// The healthy one of them with the shortest round trip.
+    fn fastest(&self) -> Option<(usize, &'v View)> {
+        let maturity = maturity(self.settings);
+        let is_mature = |view: &View| self.now.saturating_sub(view.since) >= maturity;
+        self.others()
+            .filter(|(_, view)| view.is_healthy() && (is_mature(view) || self.here.is_down))
+            .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX))
+    }
+
+    /// Where none is healthy: a candidate that is certainly better than the one in use, which is one that is good for more,
+    /// or one that loses less.
+    fn least_bad(&self) -> Option<(usize, Reason)> {
+        let loses_less = |view: &View| self.has_stayed(DWELL) && self.loses_less(view);
+        let is_better = |view: &View| match view.rank().cmp(&self.here.rank()) {
+            // Nothing but what certainly passes moves a node that is cut off.
+            _ if self.isolated => loses_less(view),
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal if self.settings.defects.has(Defect::HastyLeastBad) => {
+                self.seems_to_lose_less(view)
+            }
+            Ordering::Equal => loses_less(view),
+        };
+        let least = |a: &View, b: &View| {
+            let most = |view: &View| self.loss(view).map_or(1.0, |[_, most]| most);
+            b.rank().cmp(&a.rank()).then(most(a).total_cmp(&most(b)))
+        };
+        // One that is healthy, but not for long, will be that soon.
+        let others = self.others().filter(|(_, view)| !view.is_healthy());
+        let better = others.filter(|(_, view)| is_better(view));
+        better.min_by(|(_, a), (_, b)| least(a, b)).map(|(to, _)| (to, Reason::LeastBad))
+    }
+
+    fn loss(&self, view: &View) -> Option<[f64; 2]> {
+        view.loss(self.now, self.settings)
+    }
+
+    /// Whether less is lost on another candidate than on the one in use, with 95 % confidence in either.
+    fn loses_less(&self, view: &View) -> bool {
+        let losses = (self.loss(view), self.loss(self.here));
+        matches!(losses, (Some([_, most]), Some([least, _])) if most < least)
+    }
+
+    /// Whether less seems to be lost there.
+    fn seems_to_lose_less(&self, view: &View) -> bool {
+        let middle = |view: &View| self.loss(view).map(|[least, most]| least + most);
+        matches!((middle(view), middle(self.here)), (Some(one), Some(other)) if one < other)
+    }
+
+    /// Whether traffic may go back to the direct candidate now: always, but for the negative controls.
+    const fn may_return(&self) -> bool {
+        let defects = self.settings.defects;
+        !defects.has(Defect::NeverReturn)
+            && !(defects.has(Defect::SlowReturn) && !self.has_stayed(DWELL))
+    }
+
+    /// Whether a candidate is kept though it is not fit for use: never, but for the negative controls.
+    const fn is_pinned(&self) -> bool {
+        match self.here.state {
+            State::Unhealthy => self.settings.defects.has(Defect::StayUnhealthy),
+            State::Unknown => self.settings.defects.has(Defect::FreshnessPinned),
+            State::Degraded | State::Healthy => false,
+        }
+    }
 }
 
 /// So many probes of a path may be missing until it counts as silent beside others.
@@ -344,31 +320,3 @@ pub const fn patience(settings: &Settings) -> Nanos {
 pub const fn maturity(settings: &Settings) -> Nanos {
     settings.time_of(settings.recovery) / 2
 }
-
-/// Whether all that is wrong with a candidate is its latency.
-fn is_merely_slow(view: &View) -> bool {
-    view.state == State::Degraded && view.cause == Cause::Latency && !view.is_down
-}
-
-/// Whether the round trip over one is shorter than over the other by a margin that is worth a change.
-fn is_faster_by_far(one: &View, other: &View) -> bool {
-    let (Some(one), Some(other)) = (one.round_trip, other.round_trip) else { return false };
-    one.saturating_add(LEAST_GAIN) <= other
-        && u128::from(one) * u128::from(GAIN.1) <= u128::from(other) * u128::from(GAIN.0)
-}
-
-/// Whether one loss is less than another, with 95 % confidence in either.
-fn is_less(one: Option<[f64; 2]>, other: Option<[f64; 2]>) -> bool {
-    matches!((one, other), (Some([_, most]), Some([least, _])) if most < least)
-}
-
-/// Why a candidate that is not fit for use is left.
-fn why(left: &View) -> Reason {
-    match left.state {
-        State::Unhealthy | State::Degraded => Reason::Loss,
-        State::Unknown | State::Healthy => Reason::Silence,
-    }
-}
-
-#[cfg(test)]
-mod tests;

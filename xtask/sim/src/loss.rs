@@ -40,6 +40,12 @@ impl Lossy {
         Self { loss, bad: false }
     }
 
+    /// How it loses packets.
+    #[must_use]
+    pub const fn loss(&self) -> Loss {
+        self.loss
+    }
+
     /// Whether the next packet is lost.
     pub fn loses(&mut self, random: &mut Random) -> bool {
         match self.loss {

@@ -2,7 +2,7 @@
 
 use probe_user::health::defect::{Defect, Defects};
 
-use crate::scenario::{self, Violation};
+use crate::scenario::{self, Violation, overlay};
 
 /// A set of defects, and what must find it.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,10 @@ pub struct Mutant {
 /// The simulator must find each mutant among so many seeds, from 0 on.
 pub const SEEDS: u64 = 12 * scenario::KINDS;
 
-/// All of them. The first three are the incident: each of its defects, and both.
+/// The same of those of the overlay, among its own scenarios.
+pub const OVERLAY_SEEDS: u64 = 12 * overlay::KINDS;
+
+/// All of them but those of the overlay. The first three are the incident: each of its defects, and both.
 #[must_use]
 pub fn all() -> Vec<Mutant> {
     let both = Defects::NONE.with(Defect::Validation).with(Defect::Freshness);
@@ -48,9 +51,29 @@ pub fn all() -> Vec<Mutant> {
         ("a node never suspects itself", Defect::NeverIsolated, 12),
         ("a node always suspects itself", Defect::AlwaysIsolated, 12),
     ];
-    let one =
-        |(name, defect, invariant)| Mutant { name, defects: Defects::NONE.with(defect), invariant };
     std::iter::once(both).chain(others.map(one)).collect()
+}
+
+/// Those of the overlay.
+#[must_use]
+pub fn of_overlay() -> Vec<Mutant> {
+    let mutants = [
+        ("the direct way is never taken again", Defect::NeverReturn, 16),
+        ("the way back waits", Defect::SlowReturn, 16),
+        ("sick paths are not left", Defect::StayUnhealthy, 13),
+        ("a path of which nothing is known any more is kept", Defect::FreshnessPinned, 13),
+        ("no route where none is healthy", Defect::FailClosed, 13),
+        ("a new agent does not look what routes there are", Defect::NoAdoption, 18),
+        ("a new agent moves routes before it knows anything", Defect::HastyStart, 18),
+        ("relays forward as they have chosen for themselves", Defect::TransitByChoice, 14),
+        ("whatever seems to lose less is used at once", Defect::HastyLeastBad, 15),
+        ("a route moves to where nothing comes from any more", Defect::Unheard, 12),
+    ];
+    mutants.map(one).into()
+}
+
+const fn one((name, defect, invariant): (&'static str, Defect, u8)) -> Mutant {
+    Mutant { name, defects: Defects::NONE.with(defect), invariant }
 }
 
 /// The first seed that finds a mutant, and what it has seen; `None` where the mutant survives.
@@ -58,6 +81,15 @@ pub fn all() -> Vec<Mutant> {
 pub fn hunt(mutant: &Mutant, nodes: usize) -> Option<(u64, Violation)> {
     (0..SEEDS).find_map(|seed| {
         let outcome = scenario::play_with(seed, nodes, mutant.defects, Some(mutant.invariant));
+        Some((seed, outcome.violation?))
+    })
+}
+
+/// The same among the scenarios of the overlay.
+#[must_use]
+pub fn hunt_in_overlay(mutant: &Mutant) -> Option<(u64, Violation)> {
+    (0..OVERLAY_SEEDS).find_map(|seed| {
+        let outcome = overlay::play_with(seed, mutant.defects, Some(mutant.invariant));
         Some((seed, outcome.violation?))
     })
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use seeds::{Total, play};
 use sim::{
     coverage, mutants,
-    scenario::{self, Kind, Outcome},
+    mutants::Mutant,
+    scenario::{self, Outcome, Violation, overlay},
 };
 
 use crate::pool;
@@ -17,6 +18,9 @@ use crate::pool;
 /// What can be set at the command line.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// Play the scenarios of the overlay, in which nodes route, in place of those of verdicts alone. They have seeds of their own
+    #[arg(long, conflicts_with_all = ["nodes", "states", "state"])]
+    overlay: bool,
     /// How many scenarios to play
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -42,6 +46,9 @@ pub(crate) struct Options {
 
 /// Runs; true if nothing was violated, everything was reached, and every mutant was found.
 pub(crate) fn run(options: &Options) -> bool {
+    if options.overlay {
+        return run_overlay(options);
+    }
     let nodes = usize::from(options.nodes);
     if let Some(state) = options.state {
         return recover(state, 1);
@@ -55,12 +62,33 @@ pub(crate) fn run(options: &Options) -> bool {
     let total = play("scenarios", options.first, options.seeds, |seed| scenario::play(seed, nodes));
     print_hours(&total, options.seeds);
     print_coverage(&total);
-    if !report(&format!("--nodes {nodes} --seed"), &total) || !is_covered(&total, options.seeds) {
+    let missing = coverage::missing(&total.coverage, options.seeds);
+    if !report(&format!("--nodes {nodes} --seed"), &total) || !is_covered(&missing) {
         return false;
     }
     println!("no invariant was violated");
     let states = options.states.unwrap_or(10 * options.seeds);
-    recover(0, states.div_ceil(2)) && (options.no_mutants || hunt(nodes))
+    recover(0, states.div_ceil(2)) && (options.no_mutants || hunt_all(nodes))
+}
+
+/// The same with the overlay's scenarios.
+fn run_overlay(options: &Options) -> bool {
+    if let Some(seed) = options.seed {
+        return report("--overlay --seed", &play("scenario", seed, 1, overlay::trace));
+    }
+    let total = play("scenarios", options.first, options.seeds, overlay::play);
+    print_hours(&total, options.seeds);
+    print_coverage(&total);
+    for (what, took) in &total.longest {
+        println!("  {what:53} {:>15.2} s at most", *took as f64 / 1e9);
+    }
+    let missing = coverage::missing_of_overlay(&total.coverage, options.seeds);
+    if !report("--overlay --seed", &total) || !is_covered(&missing) {
+        return false;
+    }
+    println!("no invariant was violated");
+    options.no_mutants
+        || hunt(&mutants::of_overlay(), mutants::OVERLAY_SEEDS, mutants::hunt_in_overlay)
 }
 
 /// Time that was simulated, by what happened in it.
@@ -81,9 +109,8 @@ fn print_coverage(total: &Total) {
     }
 }
 
-fn is_covered(total: &Total, seeds: u64) -> bool {
-    let missing = coverage::missing(&total.coverage, seeds);
-    for (what, least) in &missing {
+fn is_covered(missing: &[(&str, u64)]) -> bool {
+    for (what, least) in missing {
         println!("FAILED: {what}: less than {least} times, so nothing is known of it");
     }
     missing.is_empty()
@@ -91,10 +118,10 @@ fn is_covered(total: &Total, seeds: u64) -> bool {
 
 /// Tells what was violated first, and how to see it again. True if nothing was.
 fn report(option: &str, total: &Total) -> bool {
-    let Some((seed, Outcome { violation: Some(violation), .. })) = &total.failed else {
+    let Some((seed, Outcome { violation: Some(violation), kind, .. })) = &total.failed else {
         return true;
     };
-    println!("FAILED: {:?}, seed {seed}: {violation}", Kind::of(*seed));
+    println!("FAILED: {kind}, seed {seed}: {violation}");
     println!("to play it again: cargo xtask sim {option} {seed}");
     false
 }
@@ -114,10 +141,17 @@ fn recover(first: u64, worlds: u64) -> bool {
     true
 }
 
-fn hunt(nodes: usize) -> bool {
-    let mutants = mutants::all();
-    println!("\nnegative controls, each to be found within {} seeds:", mutants::SEEDS);
-    let found = pool::map("mutants", &mutants, |mutant| mutants::hunt(mutant, nodes));
+fn hunt_all(nodes: usize) -> bool {
+    hunt(&mutants::all(), mutants::SEEDS, |mutant| mutants::hunt(mutant, nodes))
+}
+
+fn hunt(
+    mutants: &[Mutant],
+    seeds: u64,
+    hunt: impl Fn(&Mutant) -> Option<(u64, Violation)> + Sync,
+) -> bool {
+    println!("\nnegative controls, each to be found within {seeds} seeds:");
+    let found = pool::map("mutants", mutants, hunt);
     for (mutant, found) in mutants.iter().zip(&found) {
         let name = mutant.name;
         match found {
@@ -144,4 +178,4 @@ fn grouped(number: u64) -> String {
 }
 
 /// Path-hours by kind of scenario.
-type Hours = BTreeMap<String, f64>;
+type Hours = BTreeMap<&'static str, f64>;

@@ -8,11 +8,13 @@
 //! - `onset`: those in which a fault must be seen in time.
 //! - `faults`: those in which anything goes wrong.
 //! - `beside`: and those in which some of it stays.
+//! - [`overlay`]: those in which the nodes route, numbered by themselves.
 
 mod beside;
 mod faults;
 mod kinds;
 mod onset;
+pub mod overlay;
 mod run;
 
 use std::{collections::BTreeMap, fmt};
@@ -48,10 +50,14 @@ impl fmt::Display for Violation {
 /// What a run has shown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
+    /// Of which kind the scenario was, for people.
+    pub kind: &'static str,
     /// What did not hold, if anything.
     pub violation: Option<Violation>,
     /// How often what has happened.
     pub coverage: BTreeMap<&'static str, u64>,
+    /// The longest that something took, in nanoseconds.
+    pub longest: BTreeMap<&'static str, Nanos>,
     /// Time that was simulated, times paths, in nanoseconds.
     pub path_time: Nanos,
     /// Probes that were sent.
@@ -86,6 +92,19 @@ const SALT: u64 = 0x5eed;
 pub const KINDS: u64 = 12;
 
 impl Kind {
+    /// The name for people.
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Chaos => "chaos",
+            Self::Constant => "constant",
+            Self::OneWay => "oneway",
+            Self::Late => "late",
+            Self::Clocks => "clocks",
+            Self::Onset => "onset",
+            Self::Beside => "beside",
+        }
+    }
+
     /// That of a seed.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
@@ -150,7 +169,7 @@ pub fn recover(seed: u64, damped: bool) -> Outcome {
     let doublings = if damped { setup.settings.damping } else { 0 };
     run.world.run_until(started + run.bound(doublings));
     let violation = run.all_healthy(1);
-    run.finish(violation.err())
+    run.finish("recovery", violation.err())
 }
 
 fn setup(kind: Kind, nodes: usize, defects: Defects, random: &mut Random) -> Setup {
@@ -185,7 +204,7 @@ fn setup_of(
     let interval = interval * MILLISECOND;
     let settings = Settings { defects, ..settings(&health, interval, &probe) };
     let probing = Probing { interval, timeout: SECOND, flows };
-    Setup { nodes, probing, settings, tick: tick * MILLISECOND }
+    Setup { nodes, probing, settings, tick: tick * MILLISECOND, overlay: false }
 }
 
 /// Thresholds take some milliseconds to compute, so they are kept.

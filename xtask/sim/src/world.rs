@@ -5,9 +5,11 @@
 //!
 //! - [`link`]: what happens to a packet on its way.
 //! - [`node`]: one agent and its kernel.
+//! - [`routes`]: what a node routes, where there is an overlay.
 
 pub mod link;
 pub mod node;
+pub mod routes;
 
 use std::{
     cmp::Reverse,
@@ -15,7 +17,7 @@ use std::{
 };
 
 use link::Link;
-use node::Node;
+use node::{Node, Place};
 use probe_ebpf::stamp;
 use probe_user::{
     account::{Rules, model::Answer},
@@ -23,6 +25,7 @@ use probe_user::{
     random::Random,
     verdict::{Direction, Nanos, State},
 };
+use routes::Moved;
 
 /// What is the same for all nodes.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,8 @@ pub struct Setup {
     pub settings: Settings,
     /// Time between two looks at the outcomes.
     pub tick: Nanos,
+    /// Whether there is an overlay: each node probes all others through each third one too, and routes.
+    pub overlay: bool,
 }
 
 impl Setup {
@@ -55,7 +60,7 @@ impl Setup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// A flow's probe is due.
-    Send { from: usize, to: usize, flow: usize, nominal: Nanos },
+    Send { from: usize, place: Place, flow: usize, nominal: Nanos },
     /// A probe reaches the reflector.
     Request(Packet),
     /// A reply reaches the sender.
@@ -69,8 +74,8 @@ enum Event {
 struct Packet {
     /// Who has sent the probe.
     from: usize,
-    /// Who reflects it.
-    to: usize,
+    /// Who reflects it, and who is between.
+    place: Place,
     flow: usize,
     sequence: u32,
     sent_at: Nanos,
@@ -106,8 +111,10 @@ pub struct World {
     pub nodes: Vec<Node>,
     /// By sender and receiver.
     pub links: Vec<Vec<Link>>,
-    /// Changes of verdicts since somebody has looked.
+    /// Changes of verdicts on direct paths since somebody has looked.
     pub changes: Vec<Change>,
+    /// Changes of routes since somebody has looked.
+    pub moves: Vec<Moved>,
     /// How often what has happened.
     pub coverage: BTreeMap<&'static str, u64>,
     /// Probes that were sent.
@@ -134,6 +141,7 @@ impl World {
             nodes,
             links,
             changes: Vec::new(),
+            moves: Vec::new(),
             coverage: BTreeMap::new(),
             probes: 0,
             random,
@@ -150,12 +158,12 @@ impl World {
         for from in 0..self.setup.nodes {
             let first = self.random.below(self.setup.tick);
             self.push(self.now + first, Event::Tick { node: from });
-            for to in (0..self.setup.nodes).filter(|to| *to != from) {
+            for place in Place::all(&self.setup, from) {
                 let phase = self.random.below(interval);
                 for flow in 0..usize::from(self.setup.probing.flows) {
                     let spread = flow as u64 * interval / u64::from(self.setup.probing.flows);
                     let due = self.now + (phase + spread) % interval;
-                    self.push(due, Event::Send { from, to, flow, nominal: due });
+                    self.push(due, Event::Send { from, place, flow, nominal: due });
                 }
             }
         }
@@ -198,9 +206,9 @@ impl World {
             self.queue.pop();
             self.now = at;
             match event {
-                Event::Send { from, to, flow, nominal } => {
-                    self.send_later(from, to, flow, nominal + self.setup.probing.interval);
-                    self.send(from, to, flow);
+                Event::Send { from, place, flow, nominal } => {
+                    self.send_later(from, place, flow, nominal + self.setup.probing.interval);
+                    self.send(from, place, flow);
                 }
                 Event::Request(packet) => self.reflect(packet),
                 Event::Reply(packet, reflected) => self.receive(packet, reflected),
@@ -216,53 +224,70 @@ impl World {
     }
 
     /// The next probe of a flow is due then, or a tenth of the interval earlier or later.
-    fn send_later(&mut self, from: usize, to: usize, flow: usize, nominal: Nanos) {
+    fn send_later(&mut self, from: usize, place: Place, flow: usize, nominal: Nanos) {
         let span = self.setup.probing.interval / 10;
         let due = nominal - span + self.random.below(2 * span + 1);
-        self.push(due, Event::Send { from, to, flow, nominal });
+        self.push(due, Event::Send { from, place, flow, nominal });
     }
 
-    fn send(&mut self, from: usize, to: usize, flow: usize) {
+    fn send(&mut self, from: usize, place: Place, flow: usize) {
         let node = &mut self.nodes[from];
-        if node.sender_stalled_until.max(node.interface_down_until) > self.now {
+        if node.sender_stalled_until.max(node.interface_down_until) > self.now || node.is_dead {
             return;
         }
         self.probes += 1;
-        let sequence = node.paths[to].kernels[flow].send(self.now);
-        let packet = Packet { from, to, flow, sequence, sent_at: self.now, run: node.run };
-        self.carry((from, to), flow, Event::Request(packet));
+        let sequence = node.path(place).kernels[flow].send(self.now);
+        let packet = Packet { from, place, flow, sequence, sent_at: self.now, run: node.run };
+        self.carry((from, place), flow, Event::Request(packet));
     }
 
-    /// Puts a packet of a flow on a link: it arrives once, never, or twice.
-    fn carry(&mut self, (from, to): (usize, usize), flow: usize, event: Event) {
-        let arrivals = self.links[from][to].carry(flow, self.now, &mut self.random);
+    /// Puts a packet of a flow on its way: it arrives once, never, or twice. A relay forwards it directly, whatever becomes of
+    /// its agent.
+    fn carry(&mut self, (from, place): (usize, Place), flow: usize, event: Event) {
+        let Place { peer, relay } = place;
+        let next = relay.unwrap_or(peer);
+        let arrivals = self.links[from][next].carry(flow, self.now, &mut self.random);
         for at in arrivals.into_iter().flatten() {
-            self.push(at, event);
+            let Some(relay) = relay else {
+                self.push(at, event);
+                continue;
+            };
+            if self.nodes[relay].interface_down_until > at {
+                continue;
+            }
+            let arrivals = self.links[relay][peer].carry(flow, at, &mut self.random);
+            arrivals.into_iter().flatten().for_each(|at| self.push(at, event));
         }
     }
 
     fn reflect(&mut self, packet: Packet) {
-        let reflector = &mut self.nodes[packet.to];
-        if reflector.interface_down_until > self.now {
+        let Place { peer, relay } = packet.place;
+        let reflector = &mut self.nodes[peer];
+        if reflector.interface_down_until > self.now || reflector.is_dead {
             return;
         }
-        reflector.heard_at[packet.from] = self.now;
-        let arrivals = &mut reflector.paths[packet.from].arrivals;
-        arrivals.packets += 1;
-        arrivals.last_at = self.now;
-        let number = reflector.reflected[packet.from][packet.flow];
-        reflector.reflected[packet.from][packet.flow] = number.wrapping_add(1);
+        let back = Place { peer: packet.from, relay };
+        if relay.is_none() {
+            reflector.heard_at[packet.from] = self.now;
+        }
+        let path = reflector.path_mut(back);
+        path.arrivals.packets += 1;
+        path.arrivals.last_at = self.now;
+        let number = path.reflected[packet.flow];
+        path.reflected[packet.flow] = number.wrapping_add(1);
         let residence = reflector.residence(self.now, &mut self.random);
         let reflected = Reflected { number, residence };
-        self.carry((packet.to, packet.from), packet.flow, Event::Reply(packet, reflected));
+        self.carry((peer, back), packet.flow, Event::Reply(packet, reflected));
     }
 
     fn receive(&mut self, packet: Packet, Reflected { number, residence }: Reflected) {
         let node = &mut self.nodes[packet.from];
-        if node.run != packet.run || node.interface_down_until > self.now {
+        if node.run != packet.run || node.interface_down_until > self.now || node.is_dead {
             return;
         }
-        node.heard_at[packet.to] = self.now;
+        if packet.place.relay.is_none() {
+            node.heard_at[packet.place.peer] = self.now;
+        }
         let elapsed = self.now - packet.sent_at;
         let round_trip = if self.setup.settings.defects.has(Defect::CredulousRoundTrip) {
             (elapsed as i64).wrapping_sub(residence) as u32
@@ -275,13 +300,20 @@ impl World {
             reflector_sequence: number,
             round_trip,
         };
-        if !node.paths[packet.to].kernels[packet.flow].answer(answer, self.now) {
+        if !node.path(packet.place).kernels[packet.flow].answer(answer, self.now) {
             self.count("replies that no slot waits for");
         }
     }
 
     fn tick(&mut self, index: usize) {
         self.push(self.now + self.setup.tick, Event::Tick { node: index });
+        let node = &self.nodes[index];
+        if node.dead_until > self.now {
+            return;
+        }
+        if node.is_dead {
+            self.restart(index);
+        }
         let node = &mut self.nodes[index];
         if node.judge_stalled_until > self.now {
             return;
@@ -291,6 +323,7 @@ impl World {
         node.tick(self.now, &self.setup, &mut |peer, transition| {
             changes.push(Change { node: index, peer, transition });
         });
+        node.route(self.now, &self.setup, &mut self.moves);
         let isolated = self.nodes[index].judge.isolated_since().is_some();
         for at in before..self.changes.len() {
             let to = self.changes[at].transition.to;
@@ -306,10 +339,20 @@ impl World {
         }
     }
 
-    /// A node's agent starts again: it and its kernel programs know nothing any more.
+    /// A node's agent starts again: it and its kernel programs know nothing any more. Routes stay, and are adopted.
     pub fn restart(&mut self, node: usize) {
-        let run = self.nodes[node].run + 1;
+        let old = &mut self.nodes[node];
+        let (run, routes) = (old.run + 1, old.routes.take());
         self.nodes[node] = Node::new(&self.setup, node, self.now);
         self.nodes[node].run = run;
+        if let Some(routes) = routes {
+            self.nodes[node].routes = Some(routes.adopt(self.now, &self.setup.settings));
+        }
+    }
+
+    /// A node's agent dies, and its kernel programs with it; it is started again at the first tick after `until`.
+    pub fn kill(&mut self, node: usize, until: Nanos) {
+        self.nodes[node].is_dead = true;
+        self.nodes[node].dead_until = until;
     }
 }

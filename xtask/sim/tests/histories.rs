@@ -26,7 +26,10 @@ fn world(flows: u16, interval: Nanos) -> World {
     };
     let settings = Profile::Balanced.health().settings(&probe);
     let probing = Probing { interval, timeout: SECOND, flows };
-    let mut world = World::new(Setup { nodes: 2, probing, settings, tick: 10 * MILLISECOND }, 7);
+    let mut world = World::new(
+        Setup { nodes: 2, probing, settings, tick: 10 * MILLISECOND, overlay: false },
+        7,
+    );
     pass(&mut world, 60 * interval.max(100 * MILLISECOND));
     assert_eq!(states(&world), (Healthy, Healthy));
     world

@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{HealthConfig, ProbeConfig};
+use crate::{
+    config::{HealthConfig, ProbeConfig},
+    verdict::MILLISECOND,
+};
 
 /// The present, in nanoseconds.
 const NOW: Nanos = 1_000 * SECOND;
@@ -97,6 +100,9 @@ fn invariant_13_where_none_is_healthy_the_least_bad_is_used() {
         (DIRECT, [SILENT, LOSSY, little], Some(2)),
         (DIRECT, [SILENT, heard(LOSSY, SECOND / 2), heard(GRAY, SECOND / 2)], None),
         (DIRECT, [LOSSY, LOSSY, GRAY], Some(2)),
+        // What is known of it is no verdict yet.
+        (DIRECT, [LOSSY, view(State::Unknown, Cause::Starting, 0.02), STALE], Some(1)),
+        (DIRECT, [LOSSY, View::NEW, STALE], None),
         (DIRECT, [GRAY, LOSSY, SILENT], None),
         (1, [SILENT, SILENT, SILENT], None),
         (2, [STALE, STALE, STALE], None),
@@ -112,12 +118,15 @@ fn invariant_13_where_none_is_healthy_the_least_bad_is_used() {
     }
 }
 
-/// Invariant 12: a node that is cut off moves nothing for it.
+/// Invariant 12: a node that is cut off moves nothing for it, but where certainly more passes (invariant 13).
 #[test]
 fn invariant_12_a_node_that_is_cut_off_stays_where_it_is() {
-    let candidates = [SILENT, LOSSY, GRAY];
-    assert_eq!(seen_from(DIRECT, &candidates, true), None);
-    assert_eq!(seen_from(DIRECT, &candidates, false), Some((2, Reason::LeastBad)));
+    let little = view(State::Unhealthy, Cause::Loss, 0.05);
+    assert_eq!(seen_from(DIRECT, &[little, LOSSY, GRAY], true), None);
+    assert_eq!(seen_from(DIRECT, &[little, LOSSY, GRAY], false), Some((2, Reason::LeastBad)));
+    let unheard = [SILENT, heard(LOSSY, SECOND / 2), heard(GRAY, SECOND / 2)];
+    assert_eq!(seen_from(DIRECT, &unheard, true), None);
+    assert_eq!(seen_from(DIRECT, &[SILENT, LOSSY, GRAY], true), Some((2, Reason::LeastBad)));
 }
 
 #[test]
@@ -194,6 +203,22 @@ fn what_the_kernel_had_at_the_start_stays_until_something_is_known_of_it() {
     assert_eq!(change, Some(Move { from: 1, to: 2, reason: Reason::Silence }));
 }
 
+/// After a standstill of the agent the relay may be known to be healthy a moment before the candidate in use is.
+#[test]
+fn what_was_not_probed_for_a_while_stays_until_something_is_known_of_it() {
+    let settings = settings();
+    let patience = patience(&settings);
+    let mut choice = Choice::new(None, 0);
+    let at = |now| [View { since: NOW, ..STALE }, View { heard: Some(now), ..HEALTHY }];
+    assert_eq!(choice.look(&at(NOW), false, NOW, &settings), None);
+    assert_eq!(choice.look(&at(NOW + patience - 1), false, NOW + patience - 1, &settings), None);
+    let change = choice.look(&at(NOW + patience), false, NOW + patience, &settings);
+    assert_eq!(change, Some(Move { from: DIRECT, to: 1, reason: Reason::Silence }));
+    // A time that has not come yet holds nothing.
+    let future = [View { since: u64::MAX, ..STALE }, HEALTHY];
+    assert!(Choice::new(None, 0).look(&future, false, NOW, &settings).is_some());
+}
+
 #[test]
 fn a_candidate_that_is_gone_is_replaced_by_the_direct_one() {
     let mut choice = Choice { current: 7, ..Choice::new(None, 0) };
@@ -262,7 +287,7 @@ proptest! {
         let here = candidates[choice.current()];
         let lively = |view: &View| view.is_healthy() && view.silent_for(NOW) <= 200 * MILLISECOND;
         if candidates.iter().any(lively) {
-            prop_assert!(here.is_healthy() || is_merely_slow(&here), "{:?}", here);
+            prop_assert!(here.is_healthy() || here.is_merely_slow(), "{:?}", here);
         }
         if candidates.iter().any(|view| !view.is_down) {
             prop_assert!(!here.is_down);

@@ -1,13 +1,17 @@
 //! Many seeds, and what they show together.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use probe_user::verdict::Nanos;
 use sim::{
     coverage::{self, Coverage},
-    scenario::{Kind, Outcome},
+    scenario::Outcome,
 };
 
 use crate::pool;
@@ -18,16 +22,21 @@ pub(super) struct Total {
     pub(super) hours: super::Hours,
     pub(super) probes: u64,
     pub(super) coverage: Coverage,
+    /// The longest that something took, in nanoseconds.
+    pub(super) longest: BTreeMap<&'static str, Nanos>,
     /// The least seed that has failed.
     pub(super) failed: Option<(u64, Outcome)>,
 }
 
 impl Total {
     fn add(&mut self, seed: u64, outcome: Outcome) {
-        let kind = format!("{:?}", Kind::of(seed)).to_lowercase();
-        *self.hours.entry(kind).or_default() += outcome.path_time as f64 / 3.6e12;
+        *self.hours.entry(outcome.kind).or_default() += outcome.path_time as f64 / 3.6e12;
         self.probes += outcome.probes;
         coverage::add(&mut self.coverage, &outcome.coverage);
+        for (what, took) in &outcome.longest {
+            let longest = self.longest.entry(what).or_default();
+            *longest = (*longest).max(*took);
+        }
         let is_first = self.failed.as_ref().is_none_or(|(other, _)| seed < *other);
         if outcome.violation.is_some() && is_first {
             self.failed = Some((seed, outcome));

@@ -41,7 +41,7 @@ impl Run {
     }
 
     /// How long it may take until a loss ratio is seen by the tests of a path, in nanoseconds.
-    fn limit(&self, ratio: f64, spacing: Nanos) -> Nanos {
+    pub(super) fn limit(&self, ratio: f64, spacing: Nanos) -> Nanos {
         let goals_run_length = 1e10_f64;
         let pass =
             if ratio < 1.0 { (1.0 - ratio) * ((1.0 - ratio) / (1.0 - ACCEPTED)).ln() } else { 0.0 };

@@ -8,8 +8,11 @@ use probe_user::{
     verdict::{Cause, Direction, Nanos, SECOND, State},
 };
 
-use super::{Kind, Outcome, Violation};
-use crate::world::{Setup, World, node::Node};
+use super::{Kind, Outcome, Violation, overlay::Watch};
+use crate::world::{
+    Setup, World,
+    node::{Node, Place},
+};
 
 /// Which verdict: of a node, on the path to a peer, by direction.
 type Whose = (usize, usize, usize);
@@ -17,7 +20,7 @@ type Whose = (usize, usize, usize);
 /// A run, and what is watched.
 pub(super) struct Run {
     pub world: World,
-    started: Nanos,
+    pub started: Nanos,
     pub outcome: Outcome,
     /// Whether changes are printed.
     pub is_traced: bool,
@@ -25,11 +28,14 @@ pub(super) struct Run {
     watched: Option<u8>,
     /// Times of changes of each verdict since somebody has looked.
     pub changes: BTreeMap<Whose, Vec<(Nanos, State)>>,
+    /// What is known of the overlay, where there is one.
+    pub watch: Option<Watch>,
 }
 
 impl Run {
     pub(super) fn new(setup: Setup, seed: u64, watched: Option<u8>) -> Self {
         let world = World::new(setup, seed);
+        let watch = setup.overlay.then(|| Watch::new(&world));
         let started = world.now();
         Self {
             world,
@@ -38,6 +44,7 @@ impl Run {
             is_traced: false,
             watched,
             changes: BTreeMap::new(),
+            watch,
         }
     }
 
@@ -52,12 +59,15 @@ impl Run {
             Kind::Onset => self.onset(random),
             Kind::Beside => self.beside(random),
         };
-        self.finish(violation.err())
+        self.finish(kind.label(), violation.err())
     }
 
-    pub(super) fn finish(mut self, violation: Option<Violation>) -> Outcome {
-        let paths = (self.world.setup.nodes * (self.world.setup.nodes - 1)) as u64;
-        self.outcome.path_time = (self.world.now() - self.started) * paths;
+    pub(super) fn finish(mut self, kind: &'static str, violation: Option<Violation>) -> Outcome {
+        self.outcome.kind = kind;
+        let paths: usize = (0..self.world.setup.nodes)
+            .map(|node| Place::all(&self.world.setup, node).count())
+            .sum();
+        self.outcome.path_time = (self.world.now() - self.started) * paths as u64;
         self.outcome.probes = self.world.probes;
         self.outcome.coverage = std::mem::take(&mut self.world.coverage);
         self.outcome.violation = violation;
@@ -76,7 +86,11 @@ impl Run {
         let end = self.world.now() + time;
         while self.world.now() < end {
             let step = (self.world.now() + SECOND).min(end);
-            self.world.run_until(step);
+            if self.watch.is_some() {
+                self.pass_and_watch(step)?;
+            } else {
+                self.world.run_until(step);
+            }
             self.note_changes();
             self.check_freshness()?;
         }
@@ -110,7 +124,8 @@ impl Run {
         let (now, setup) = (self.world.now(), self.world.setup);
         for (node, peer) in self.world.pairs() {
             let judge = &self.world.nodes[node];
-            let disturbed = judge.judge_stalled_until.max(judge.scrambled_at.unwrap_or(0));
+            let held_up = judge.judge_stalled_until.max(judge.dead_until);
+            let disturbed = held_up.max(judge.scrambled_at.unwrap_or(0));
             if disturbed + 2 * setup.tick > now {
                 continue;
             }
@@ -215,7 +230,7 @@ impl Run {
     }
 
     /// Whether nothing holds a path back, so that it must recover within the bound without damping.
-    fn is_prompt(&self, (node, peer): (usize, usize)) -> bool {
+    pub(super) fn is_prompt(&self, (node, peer): (usize, usize)) -> bool {
         let node = &self.world.nodes[node];
         node.scrambled_at.is_none() && !node.paths[peer].health.is_held_back()
     }

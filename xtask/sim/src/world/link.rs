@@ -46,6 +46,28 @@ impl Link {
         *self = Self::good(self.delay);
     }
 
+    /// Whether every packet has passed since then, and none took longer than it must.
+    #[must_use]
+    pub fn is_good(&self, since: Nanos) -> bool {
+        let Self { jitter, lossy, late, dead_flows, slow_flows, black_until, .. } = self;
+        let delays = *jitter > 0 || late.0 > 0.0 || slow_flows.0 != 0;
+        let loses = *dead_flows != 0 || lossy.loss() != Loss::Independent(0.0);
+        !delays && !loses && *black_until <= since
+    }
+
+    /// Whether most packets have passed since then: no more than a fifth was lost, by chance.
+    #[must_use]
+    pub fn carries(&self, since: Nanos) -> bool {
+        let little = matches!(self.lossy.loss(), Loss::Independent(ratio) if ratio <= 0.2);
+        little && self.dead_flows == 0 && self.black_until <= since
+    }
+
+    /// Whether no packet passes.
+    #[must_use]
+    pub fn is_dead(&self, now: Nanos) -> bool {
+        self.black_until > now || self.lossy.loss() == Loss::Independent(1.0)
+    }
+
     /// When a packet of a flow arrives that is sent now: once, not at all, or twice.
     pub fn carry(&mut self, flow: usize, now: Nanos, random: &mut Random) -> [Option<Nanos>; 2] {
         let is_in = |flows: u64| flows & (1 << flow) != 0;

@@ -2,7 +2,7 @@
 
 use probe_ebpf::maps::Arrivals;
 use probe_user::{
-    account::{self, model::Kernel},
+    account::{self, Outcome, model::Kernel, rtt},
     health::{
         self, Transition,
         node::{Member, News},
@@ -12,17 +12,22 @@ use probe_user::{
     verdict::Nanos,
 };
 
-use super::Setup;
+use super::{
+    Setup,
+    routes::{Moved, Routes},
+};
 
 /// What a reflector takes for a probe in fact, in nanoseconds.
 const RESIDENCE: i64 = 2_000;
 
 /// An agent, and what its kernel remembers.
 pub struct Node {
-    /// By peer; that to itself is not used.
+    /// Which node it is.
+    index: usize,
+    /// The direct ones by peer, that to itself is not used; then those through relays, as [`Place::all`] has them.
     pub paths: Vec<Path>,
-    /// How many probes were reflected, by peer and flow.
-    pub reflected: Vec<Vec<u32>>,
+    /// What it routes, where there is an overlay.
+    pub routes: Option<Routes>,
     /// What the node thinks of itself, and the loop that judges all paths.
     pub judge: health::node::Node,
     /// Nothing is sent until then.
@@ -31,6 +36,10 @@ pub struct Node {
     pub judge_stalled_until: Nanos,
     /// The interface is down until then: nothing passes the programs, in either direction.
     pub interface_down_until: Nanos,
+    /// The agent is dead until then...
+    pub dead_until: Nanos,
+    /// ...and has not been started again yet.
+    pub is_dead: bool,
     /// The clock of day steps all the time until then.
     pub clock_steps_until: Nanos,
     /// How often the agent was started again.
@@ -43,7 +52,44 @@ pub struct Node {
     pub heard_at: Vec<Nanos>,
 }
 
-/// The path to a peer.
+/// A path among those of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// To this node.
+    pub peer: usize,
+    /// Through this one, if any.
+    pub relay: Option<usize>,
+}
+
+impl Place {
+    /// The direct path.
+    #[must_use]
+    pub const fn direct(peer: usize) -> Self {
+        Self { peer, relay: None }
+    }
+
+    /// All that a node probes: first the direct ones.
+    pub fn all(setup: &Setup, node: usize) -> impl Iterator<Item = Self> + use<> {
+        let (nodes, has_overlay) = (setup.nodes, setup.overlay);
+        let others = move || (0..nodes).filter(move |other| *other != node);
+        let relayed = move |peer| {
+            let relays = others().filter(move |relay| *relay != peer);
+            relays.map(move |relay| Self { peer, relay: Some(relay) })
+        };
+        let relayed = others().flat_map(relayed).filter(move |_| has_overlay);
+        others().map(Self::direct).chain(relayed)
+    }
+
+    /// Where its path is among those of a node, of so many.
+    pub(super) const fn index(self, node: usize, nodes: usize) -> usize {
+        let Some(relay) = self.relay else { return self.peer };
+        let peer = self.peer - (self.peer > node) as usize;
+        let relay = relay - (relay > node) as usize - (relay > self.peer) as usize;
+        nodes + peer * (nodes - 2) + relay
+    }
+}
+
+/// A path to a peer.
 pub struct Path {
     /// The peer; each node is a region of its own.
     pub peer: usize,
@@ -51,12 +97,18 @@ pub struct Path {
     is_own: bool,
     /// What the kernel remembers of each flow.
     pub kernels: Vec<Kernel>,
-    /// The peer's own probes.
+    /// The peer's own probes, as far as they come this way.
     pub arrivals: Arrivals,
+    /// How many of them were reflected, by flow.
+    pub reflected: Vec<u32>,
     /// What became of the probes.
     pub account: account::path::Path,
     /// The engine.
     pub health: health::Path,
+    /// The latest round trips.
+    pub recent: rtt::Recent,
+    /// When the last answer came.
+    pub heard: Option<Nanos>,
 }
 
 impl Member for Path {
@@ -84,16 +136,24 @@ impl Node {
             is_own: peer == index,
             kernels: (0..flows).map(|_| Kernel::new(rules.slots)).collect(),
             arrivals: Arrivals::default(),
+            reflected: vec![0; flows],
             account: account::path::Path::new(rules, flows),
             health: health::Path::new(flows, now),
+            recent: rtt::Recent::default(),
+            heard: None,
         };
+        let relayed = Place::all(setup, index).filter(|place| place.relay.is_some());
+        let peers = (0..setup.nodes).chain(relayed.map(|place| place.peer));
         Self {
-            paths: (0..setup.nodes).map(path).collect(),
-            reflected: vec![vec![0; flows]; setup.nodes],
+            index,
+            paths: peers.map(path).collect(),
+            routes: setup.overlay.then(|| Routes::new(index, setup.nodes, now)),
             judge: health::node::Node::default(),
             sender_stalled_until: 0,
             judge_stalled_until: 0,
             interface_down_until: 0,
+            dead_until: 0,
+            is_dead: false,
             clock_steps_until: 0,
             run: 0,
             started_at: now,
@@ -106,29 +166,58 @@ impl Node {
     pub fn tick(&mut self, now: Nanos, setup: &Setup, sink: &mut impl FnMut(usize, Transition)) {
         let (settings, moment) = (&setup.settings, moment(now));
         for path in &mut self.paths {
-            let health = &mut path.health;
+            let (health, recent, heard) = (&mut path.health, &mut path.recent, &mut path.heard);
             path.account.judge(&path.kernels, path.arrivals, now, &mut |flow, sent_at, outcome| {
+                if let Outcome::Answered { round_trip } = outcome {
+                    recent.add(round_trip);
+                    *heard = (*heard).max(Some(sent_at + Nanos::from(round_trip)));
+                }
                 Observation::new(flow, sent_at, outcome, moment).feed(health, moment, settings);
             });
         }
-        self.judge.tick(&mut self.paths, moment, settings, &mut |news| {
+        self.judge.tick(&mut self.paths[..setup.nodes], moment, settings, &mut |news| {
             if let News::Verdict { member, transition, .. } = news {
                 sink(member.peer, transition);
             }
         });
     }
 
+    /// What it does then where there is an overlay: judges the paths through relays, and routes.
+    pub fn route(&mut self, now: Nanos, setup: &Setup, moves: &mut Vec<Moved>) {
+        let Some(routes) = &mut self.routes else { return };
+        let isolated = self.judge.isolated_since().is_some();
+        for path in &mut self.paths[setup.nodes..] {
+            path.health.tick(moment(now), isolated, &setup.settings, &mut |_| {});
+        }
+        routes.look(&self.paths, isolated, now, &setup.settings, moves);
+    }
+
+    /// The path of a place.
+    #[must_use]
+    pub fn path(&self, place: Place) -> &Path {
+        &self.paths[place.index(self.index, self.heard_at.len())]
+    }
+
+    /// The same, to be changed.
+    pub fn path_mut(&mut self, place: Place) -> &mut Path {
+        &mut self.paths[place.index(self.index, self.heard_at.len())]
+    }
+
     /// The reflector begins to count anew.
     pub fn forget_reflected(&mut self) {
-        self.reflected.iter_mut().flatten().for_each(|number| *number = 0);
+        self.paths.iter_mut().flat_map(|path| &mut path.reflected).for_each(|number| *number = 0);
     }
 
     /// Takes every fault away but what is remembered of it.
-    pub const fn heal(&mut self) {
+    pub fn heal(&mut self) {
         self.sender_stalled_until = 0;
         self.judge_stalled_until = 0;
         self.interface_down_until = 0;
+        self.dead_until = 0;
         self.clock_steps_until = 0;
+        if let Some(routes) = &mut self.routes {
+            routes.heal();
+        }
     }
 
     /// The residence T3-T2 of a probe in nanoseconds, by the clock of day: what it takes, and the step in between.
@@ -153,8 +242,11 @@ impl Node {
             }
             path.arrivals = Arrivals { packets: random.bits() >> 30, last_at: random.below(now) };
         }
-        for number in self.reflected.iter_mut().flatten() {
+        for number in self.paths.iter_mut().flat_map(|path| &mut path.reflected) {
             *number = random.bits() as u32;
+        }
+        if let Some(routes) = &mut self.routes {
+            routes.scramble(random);
         }
     }
 }

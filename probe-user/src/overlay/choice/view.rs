@@ -1,0 +1,118 @@
+//! What the choice sees of a candidate.
+
+use super::{Reason, patience};
+use crate::{
+    account::rtt,
+    health::{self, Settings},
+    verdict::{Cause, Direction, MILLISECOND, Nanos, State},
+};
+
+/// A candidate is faster by far if its round trip is shorter by so much, in nanoseconds...
+pub const LEAST_GAIN: Nanos = 10 * MILLISECOND;
+
+/// ...and at most so much of the other's: two thirds.
+const GAIN: (Nanos, Nanos) = (2, 3);
+
+/// What is known of one candidate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// The verdict on the way there.
+    pub state: State,
+    /// Why it is so.
+    pub cause: Cause,
+    /// Since when.
+    pub since: Nanos,
+    /// The loss on the way there, from 0 to 1: it lies between these with 95 % confidence. `None` without evidence.
+    pub loss: Option<[f64; 2]>,
+    /// Median of the latest round trips, in nanoseconds.
+    pub round_trip: Option<Nanos>,
+    /// When the latest answer came; `None` if none ever did.
+    pub heard: Option<Nanos>,
+    /// Whether its interface carries nothing: it is gone, or down.
+    pub is_down: bool,
+}
+
+impl View {
+    /// Of a candidate of which nothing is known yet.
+    pub const NEW: Self = Self {
+        state: State::Unknown,
+        cause: Cause::Starting,
+        since: 0,
+        loss: None,
+        round_trip: None,
+        heard: None,
+        is_down: false,
+    };
+
+    /// Of a path that is probed: its verdict, its latest round trips, when its last answer came.
+    #[must_use]
+    pub fn of(
+        path: &health::Path,
+        recent: &rtt::Recent,
+        heard: Option<Nanos>,
+        is_down: bool,
+        settings: &Settings,
+    ) -> Self {
+        let verdict = path.direction(Direction::Forward, settings);
+        Self {
+            state: verdict.state,
+            cause: verdict.cause,
+            since: verdict.since,
+            loss: verdict.evidence.loss_interval,
+            round_trip: recent.median(),
+            heard,
+            is_down,
+        }
+    }
+
+    /// Whether it is fit for use.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.state == State::Healthy && !self.is_down
+    }
+
+    /// How much of the traffic it is good for, at first sight: the more the better.
+    pub(super) const fn rank(&self) -> u8 {
+        match (self.is_down, self.state) {
+            (true, _) => 0,
+            (_, State::Unhealthy | State::Unknown) => 1,
+            (_, State::Degraded) => 2,
+            (_, State::Healthy) => 3,
+        }
+    }
+
+    /// The loss that can be told of it. What has fallen silent loses all, and so does what was not heard of for long, though
+    /// it may be that it was not even asked: where a neighbour is missing, no probe leaves.
+    pub(super) fn loss(&self, now: Nanos, settings: &Settings) -> Option<[f64; 2]> {
+        match (self.state, self.cause) {
+            (State::Unknown, Cause::Silence) => Some([1.0, 1.0]),
+            (State::Unknown, _) if self.silent_for(now) >= patience(settings) => Some([1.0, 1.0]),
+            // Too little for a verdict may be enough to tell which of two loses less.
+            _ => self.loss,
+        }
+    }
+
+    /// For how long nothing was heard.
+    pub(super) fn silent_for(&self, now: Nanos) -> Nanos {
+        self.heard.map_or(Nanos::MAX, |heard| now.saturating_sub(heard))
+    }
+
+    /// Whether all that is wrong with it is its latency.
+    pub(super) fn is_merely_slow(&self) -> bool {
+        self.state == State::Degraded && self.cause == Cause::Latency && !self.is_down
+    }
+
+    /// Whether its round trip is shorter than another's by a margin that is worth a change.
+    pub(super) fn is_faster_by_far(&self, other: &Self) -> bool {
+        let (Some(one), Some(other)) = (self.round_trip, other.round_trip) else { return false };
+        one.saturating_add(LEAST_GAIN) <= other
+            && u128::from(one) * u128::from(GAIN.1) <= u128::from(other) * u128::from(GAIN.0)
+    }
+
+    /// Why it is left, where it is not fit for use.
+    pub(super) const fn why_left(&self) -> Reason {
+        match self.state {
+            State::Unhealthy | State::Degraded => Reason::Loss,
+            State::Unknown | State::Healthy => Reason::Silence,
+        }
+    }
+}
