@@ -370,7 +370,7 @@ fn seems_to_lose_less(one: &View, other: &View) -> bool {
 /// Whether traffic may go back to the direct candidate now: always, but for the negative controls.
 const fn may_return(may_wait: bool, settings: &Settings) -> bool {
     let defects = settings.defects;
-    !defects.has(Defect::NeverReturn) && !(may_wait && defects.has(Defect::SlowReturn))
+    !(defects.has(Defect::NeverReturn) || may_wait && defects.has(Defect::SlowReturn))
 }
 
 /// Whether a candidate is kept though it is not fit for use: never, but for the negative controls.

@@ -123,7 +123,7 @@ fn a_probe_goes_by_no_other_way_than_its_own() {
     assert_eq!(host.way(plan.gateways[1].address, Plan::mark(1, 0), None), None);
     assert!(host.way(plan.gateways[1].address, Plan::mark(1, 1), None).is_some());
     // Nor does what is to be relayed.
-    assert_eq!(host.way(super::tests::host(1), 0, Some("ov-2")), None);
+    assert_eq!(host.way(tests::host(1), 0, Some("ov-2")), None);
 }
 
 proptest! {
