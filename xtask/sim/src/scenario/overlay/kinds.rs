@@ -220,10 +220,6 @@ impl Run {
         self.world.links[1][0].black_until = 0;
         self.world.count("last ways");
         self.pass(random.below(10 * SECOND))?;
-        if random.chance(0.3) {
-            let now = self.world.now();
-            self.world.nodes[0].scramble(random, now);
-        }
         if random.chance(0.5) {
             self.world.restart(0);
         }
