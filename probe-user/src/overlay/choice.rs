@@ -291,8 +291,8 @@ impl<'v> Sight<'v> {
     /// Whether traffic may go back to the direct candidate now: always, but for the negative controls.
     const fn may_return(&self) -> bool {
         let defects = self.settings.defects;
-        !defects.has(Defect::NeverReturn)
-            && !(defects.has(Defect::SlowReturn) && !self.has_stayed(DWELL))
+        !(defects.has(Defect::NeverReturn)
+            || defects.has(Defect::SlowReturn) && !self.has_stayed(DWELL))
     }
 
     /// Whether a candidate is kept though it is not fit for use: never, but for the negative controls.

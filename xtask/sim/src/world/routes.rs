@@ -198,7 +198,9 @@ impl Routes {
         let count = self.choices.len() as u64;
         let via: Vec<usize> = (0..count).map(|_| random.below(count) as usize).collect();
         let routes = self.plan.routes(&via).into_iter().filter_map(|mut route| {
+            // The tables of relays are nobody's choice.
             match random.below(8) {
+                _ if route.key.table != MAIN_TABLE => {}
                 0 => return None,
                 1 => route.to = To::Unreachable,
                 _ => {}

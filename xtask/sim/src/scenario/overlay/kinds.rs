@@ -44,7 +44,7 @@ impl Run {
             self.disturb_routes(random)?;
         }
         if random.chance(0.3) {
-            self.scramble_all(random, 0.7);
+            self.scramble_all(random, 0.7)?;
         }
         self.calm_of_routes()
     }
@@ -80,7 +80,7 @@ impl Run {
         if random.chance(0.5) {
             self.settle()?;
         }
-        self.scramble_all(random, 1.0);
+        self.scramble_all(random, 1.0)?;
         if random.chance(0.5) {
             for node in 0..self.world.setup.nodes {
                 if random.chance(0.5) {
@@ -220,10 +220,6 @@ impl Run {
         self.world.links[1][0].black_until = 0;
         self.world.count("last ways");
         self.pass(random.below(10 * SECOND))?;
-        if random.chance(0.3) {
-            let now = self.world.now();
-            self.world.nodes[0].scramble(random, now);
-        }
         if random.chance(0.5) {
             self.world.restart(0);
         }
@@ -255,7 +251,7 @@ impl Run {
         (0..nodes).filter(move |other| *other != node)
     }
 
-    fn scramble_all(&mut self, random: &mut Random, share: f64) {
+    fn scramble_all(&mut self, random: &mut Random, share: f64) -> Result<(), Violation> {
         let now = self.world.now();
         for node in &mut self.world.nodes {
             if random.chance(share) {
@@ -263,6 +259,7 @@ impl Run {
             }
         }
         self.world.count("scrambled states");
+        self.check_loops()
     }
 
     fn forget_moves(&mut self) {
