@@ -90,7 +90,7 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
         None => None,
     };
     let hooks = Hooks::start(&config.hooks);
-    let overlay = Overlay::start(&config, clock::monotonic()).await?;
+    let overlay = Overlay::start(&config).await?;
     let mut state = State::start(config, overlay)?;
     state.events.hooks = hooks.listeners();
     let agent = Arc::new(Agent {

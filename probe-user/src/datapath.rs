@@ -134,6 +134,15 @@ impl Datapath {
         self.backend.attach(interface)
     }
 
+    /// Does the same with an interface that may come and go, such as a tunnel. Where it is not there yet, it is attached to by
+    /// [`Datapath::reattach`] when it is.
+    ///
+    /// # Errors
+    /// Where another XDP program is on it.
+    pub fn attach_optional(&mut self, interface: &str) -> Result<&Attachment, Error> {
+        self.backend.attach_optional(interface)
+    }
+
     /// Takes in the replies that have come so far. To be called before slots are judged: where sockets do the
     /// work, a host that is short of time must not take what waits in them for lost.
     pub fn catch_up(&self) {

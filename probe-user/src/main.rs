@@ -232,7 +232,7 @@ fn execute(command: Command) -> Result<ExitCode> {
             print(&text)?;
         }
         Command::Overlay { command: OverlayCommand::Flush } => {
-            let (routes, rules) = block_on(overlay::flush())?;
+            let (routes, rules) = block_on(overlay::actuator::flush())?;
             print(&format!("{routes} routes and {rules} rules taken out\n"))?;
         }
         Command::Key { command: KeyCommand::Generate { id } } => {

@@ -43,9 +43,33 @@ pub struct Snapshot {
     /// The regions.
     pub regions: Vec<report::Region>,
     /// The routes, where there are any.
-    pub overlay: Option<report::overlay::Overlay>,
+    pub overlay: Option<Routes>,
     /// How the hooks have fared.
     pub hooks: Vec<hooks::Runs>,
+}
+
+/// The routes of the overlay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Routes {
+    /// What is routed.
+    pub destinations: Vec<Route>,
+    /// How many things keep the kernel from routing as it was chosen.
+    pub problems: usize,
+    /// How many routes and rules were mended.
+    pub repairs: u64,
+}
+
+/// The way to one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The gateway, a peer.
+    pub peer: String,
+    /// The relay in use; `None` for the direct way.
+    pub via: Option<String>,
+    /// All ways, by the verdict on the way there.
+    pub candidates: report::States,
+    /// How often it has changed.
+    pub moves: u64,
 }
 
 /// A network interface that the kernel programs are attached to.
@@ -91,7 +115,7 @@ pub fn encode(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
         regions::reach(&snapshot.regions),
         regions::transitions(&snapshot.regions),
         overlay::route(routes),
-        overlay::candidate_state(routes),
+        overlay::candidates(routes),
         overlay::moves(routes),
         overlay::problems(routes),
         overlay::repairs(routes),

@@ -7,30 +7,11 @@
 //! - [`choice`]: which candidate is used. Pure.
 //! - [`plan`]: what routes and rules the kernel should have for it. Pure.
 //! - [`kernel`]: what it has, and how that is changed.
+//! - `lock`: one agent at a time.
 //! - [`actuator`]: the task that makes the second what the first says, and looks whether it holds.
 
 pub mod actuator;
 pub mod choice;
 pub mod kernel;
+mod lock;
 pub mod plan;
-
-use std::time::Duration;
-
-use anyhow::{Result, ensure};
-
-/// How soon a running agent would have put its routes in again.
-const PUT_BACK: Duration = Duration::from_millis(500);
-
-/// Takes out all of our routes and rules, and returns how many of each there were.
-///
-/// # Errors
-/// Where the kernel refuses, or somebody puts them in again.
-pub async fn flush() -> Result<(usize, usize)> {
-    let taken_out = actuator::flush().await?;
-    tokio::time::sleep(PUT_BACK).await;
-    ensure!(
-        actuator::flush().await? == (0, 0),
-        "the routes were put in again at once, as a running agent does: stop it first"
-    );
-    Ok(taken_out)
-}

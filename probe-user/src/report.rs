@@ -174,6 +174,17 @@ impl States {
         }
     }
 
+    /// How many are in a state.
+    #[must_use]
+    pub const fn of(self, state: State) -> usize {
+        match state {
+            State::Unknown => self.unknown,
+            State::Healthy => self.healthy,
+            State::Degraded => self.degraded,
+            State::Unhealthy => self.unhealthy,
+        }
+    }
+
     /// The state of each, in any order.
     pub fn each(self) -> impl Iterator<Item = State> {
         let Self { unknown, healthy, degraded, unhealthy } = self;

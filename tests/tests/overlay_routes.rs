@@ -98,8 +98,11 @@ fn routes_stay_when_the_agent_ends_and_go_when_they_are_flushed() -> Result<()> 
     let fra = lab.site("fra")?;
     let binary = agent::binary(None)?;
     let flush = format!("{} overlay flush", binary.display());
+    let all = || output(fra, "ip route show table all proto 98");
+    let before = all()?;
     let refused = output(fra, &flush).expect_err("an agent runs").to_string();
     assert!(refused.contains("stop it first"), "{refused}");
+    assert_eq!(all()?, before, "nothing was touched");
     agent.stop()?;
     assert_eq!(lab.way("fra", "nyc")?, Way::Direct);
     let foreign = "10.99.0.0/16 via 10.79.3.1 dev ov-sin proto static metric 10";
@@ -163,19 +166,50 @@ fn a_host_that_does_not_forward_says_so() -> Result<()> {
     fra.sysctl(&[("ipv4/conf/ov-nyc/forwarding", "0"), ("ipv4/conf/ov-sin/rp_filter", "1")])?;
     eventually("it is told", || {
         let told = problems(&agent)?;
-        Ok(told.contains("set net.ipv4.conf.ov-nyc.forwarding=1")
-            && told.contains("net.ipv4.conf.ov-sin.rp_filter"))
+        Ok(told.contains("set net/ipv4/conf/ov-nyc/forwarding to 1")
+            && told.contains("net/ipv4/conf/ov-sin/rp_filter"))
     })
 }
 
+/// A tunnel that is missing is no reason not to look after the others.
 #[test]
-fn an_overlay_needs_its_tunnels() -> Result<()> {
+fn an_agent_starts_without_a_tunnel_and_uses_it_when_it_comes() -> Result<()> {
+    let lab = Lab::builder().sites(&["fra", "nyc", "sin"]).overlay().build()?;
+    let fra = lab.site("fra")?;
+    output(fra, "ip link set ov-nyc down")?;
+    output(fra, "ip link set ov-nyc name ov-later")?;
+    let agents = mesh().start(&lab, &agent::binary(None)?)?;
+    assert!(problems(&agents[0])?.contains("the tunnel `ov-nyc` to nyc1 is down or gone"));
+    eventually("a detour", || Ok(lab.way("fra", "nyc")? == Way::Relay("sin".to_owned())))?;
+    output(fra, "ip link set ov-later name ov-nyc")?;
+    output(fra, "ip link set ov-nyc up")?;
+    eventually("direct", || Ok(lab.way("fra", "nyc")? == Way::Direct && is_well(&agents[0])?))
+}
+
+/// A tunnel that carries no Ethernet frames cannot be measured, and says so.
+#[test]
+fn a_tunnel_without_ethernet_is_told_of() -> Result<()> {
     let lab = Lab::builder().sites(&["fra", "nyc"]).overlay().build()?;
     let fra = lab.site("fra")?;
-    let config = mesh().config(&lab, fra).replace("ov-nyc", "ov-none");
+    // GRE, IPIP and WireGuard are alike in this; every kernel has TUN.
+    output(fra, "ip tuntap add mode tun name tun-nyc")?;
+    output(fra, "ip link set tun-nyc up")?;
+    let config = mesh().config(&lab, fra).replace("ov-nyc", "tun-nyc");
     let agent = Agent::start(&lab, fra, &agent::binary(None)?, &config)?;
-    let status = agent.process().wait(tests::agents::PATIENCE)?;
-    let told = agent.process().logs()?;
-    assert!(!status.success() && told.contains("there is no interface `ov-none`"), "{told}");
+    agent.await_ready()?;
+    let told = problems(&agent)?;
+    assert!(told.contains("`tun-nyc` to nyc1 carries no Ethernet frames"), "{told}");
+    Ok(())
+}
+
+#[test]
+fn two_agents_do_not_route_in_one_place() -> Result<()> {
+    let (lab, _first) = one_agent()?;
+    let fra = lab.site("fra")?;
+    let config = mesh().config(&lab, fra).replace(":9862", ":9872");
+    let second = Agent::start(&lab, fra, &agent::binary(None)?, &config)?;
+    let status = second.process().wait(tests::agents::PATIENCE)?;
+    let told = second.process().logs()?;
+    assert!(!status.success() && told.contains("another agent routes"), "{told}");
     Ok(())
 }

@@ -18,48 +18,97 @@ use super::{
 use crate::{
     config::Config,
     datapath::clock,
-    health::{Settings, observation::moment},
+    health::Settings,
     overlay::{
-        actuator::Actuator,
-        choice::{Choice, View},
+        actuator::{self, Actuator},
+        choice::{Choice, DIRECT, View},
         plan::Plan,
     },
-    verdict::{Direction, Nanos, State as Verdict},
+    verdict::{Cause, Direction, MILLISECOND, Nanos, State as Verdict},
 };
+
+/// How often a destination is looked at of whose candidates no verdict changes, in nanoseconds: loss and round trips change
+/// slowly, and to find them out costs more than all else of a tick.
+const LOOK: Nanos = 100 * MILLISECOND;
 
 /// What is routed, and how.
 pub(super) struct Overlay {
     pub(super) plan: Arc<Plan>,
-    pub(super) choices: Vec<Choice>,
     actuator: Actuator,
+    pub(super) destinations: Vec<Destination>,
     /// Kept for its memory.
     views: Vec<View>,
+}
+
+/// What lies behind a gateway.
+pub(super) struct Destination {
+    pub(super) choice: Choice,
+    /// The gateway, by its place among the peers.
+    peer: usize,
+    /// What was seen when its candidates were last looked at.
+    seen: Glance,
+    /// When they are looked at again though nothing else has changed.
+    due: Nanos,
+}
+
+/// The verdicts on all candidates, and which tunnels are down, as a number that changes if they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Glance(u64);
+
+impl Glance {
+    /// Takes in one candidate (FNV-1a).
+    const fn add(self, verdict: Option<(Verdict, Cause)>, is_down: bool) -> Self {
+        let code = match verdict {
+            Some((state, cause)) => 1 + ((state as u64) << 4 | cause as u64) * 2 + is_down as u64,
+            None => 0,
+        };
+        Self((self.0 ^ code).wrapping_mul(0x0100_0000_01b3))
+    }
 }
 
 impl Overlay {
     /// Takes over the routes that the kernel has for the overlay of a config, if there is one.
     ///
     /// # Errors
-    /// Where the kernel does not tell of its routes.
-    pub(super) async fn start(config: &Config, now: Nanos) -> Result<Option<Self>> {
-        let Some(overlay) = &config.overlay else { return Ok(None) };
+    /// Where another agent routes here, or the kernel does not tell of its routes.
+    pub(super) async fn start(config: &Config) -> Result<Option<Self>> {
+        let Some(overlay) = &config.overlay else {
+            warn_of_what_is_left().await;
+            return Ok(None);
+        };
         let plan =
             overlay.plan(&config.peers).context("a gateway of the overlay has no address")?;
         let plan = Arc::new(plan);
         let started = Actuator::start(Arc::clone(&plan)).await;
         let (actuator, adopted) = started.context("cannot take over the routes of the overlay")?;
-        for (gateway, adopted) in plan.gateways.iter().zip(&adopted) {
+        let destination = |(number, adopted): (usize, Option<usize>)| {
+            let gateway = &plan.gateways[number].peer;
             if let Some(via) = adopted {
-                let via = &plan.gateways[*via].peer;
-                tracing::info!(destination = gateway.peer, via, "overlay: route taken over");
+                let via = &plan.gateways[via].peer;
+                tracing::info!(destination = gateway, via, "overlay: route taken over");
             }
-        }
-        let place = |(number, via): (usize, Option<usize>)| {
-            plan.candidates(number).position(|candidate| Some(candidate) == via)
+            let place = plan.candidates(number).position(|via| Some(via) == adopted);
+            let peer = config.peers.iter().position(|peer| peer.name == *gateway);
+            let (choice, seen) = (Choice::new(place, 0), Glance::default());
+            Some(Destination { choice, peer: peer?, seen, due: 0 })
         };
-        let choices = adopted.into_iter().enumerate().map(place);
-        let choices = choices.map(|adopted| Choice::new(adopted, moment(now))).collect();
-        Ok(Some(Self { plan, choices, actuator, views: Vec::new() }))
+        let destinations = adopted.into_iter().enumerate().filter_map(destination).collect();
+        Ok(Some(Self { plan, actuator, destinations, views: Vec::new() }))
+    }
+
+    /// From now on it is probed: what was taken over is kept until something can be known of it.
+    pub(super) fn begin(&mut self, now: Nanos) {
+        for Destination { choice, .. } in &mut self.destinations {
+            choice.begin(now);
+        }
+    }
+
+    /// Takes in where the gateways are among the peers.
+    pub(super) fn set_peers(&mut self, peers: &[Peer]) {
+        for (destination, gateway) in self.destinations.iter_mut().zip(&self.plan.gateways) {
+            let place = peers.iter().position(|peer| peer.config.name == gateway.peer);
+            destination.peer = place.unwrap_or(usize::MAX);
+        }
     }
 
     /// The tunnels.
@@ -79,8 +128,8 @@ impl Overlay {
     }
 
     /// The gateway that the traffic of a destination goes through.
-    pub(super) fn via(&self, number: usize) -> usize {
-        let current = self.choices[number].current();
+    fn via(&self, number: usize) -> usize {
+        let current = self.destinations[number].choice.current();
         self.plan.candidates(number).nth(current).unwrap_or(number)
     }
 
@@ -93,34 +142,68 @@ impl Overlay {
         settings: &Settings,
         events: &Events,
     ) {
-        let Self { plan, choices, actuator, views } = self;
+        let Self { plan, actuator, destinations, views } = self;
         let mut has_changed = false;
-        for (number, choice) in choices.iter_mut().enumerate() {
-            let gateway = &plan.gateways[number];
-            let Some(peer) = peers.iter().find(|peer| peer.config.name == gateway.peer) else {
-                continue;
-            };
-            let up = &actuator.status().up;
-            let is_down = |via: usize| up.get(via).is_some_and(|up| !up);
-            if choice.current() == 0 && is_healthy(peer.path.as_ref()) && !is_down(number) {
+        let up = actuator.status().up.clone();
+        let is_down = |via: usize| up.get(via).is_some_and(|up| !up);
+        for (number, destination) in destinations.iter_mut().enumerate() {
+            let Some(peer) = peers.get(destination.peer) else { continue };
+            let is_direct = destination.choice.current() == DIRECT;
+            if is_direct && is_healthy(peer.path.as_ref()) && !is_down(number) {
                 continue;
             }
+            let add = |seen: Glance, (via, path): (usize, Option<&Path>)| {
+                let verdict = path.map(|path| path.health.verdict_of(Direction::Forward));
+                seen.add(verdict, is_down(via))
+            };
+            let seen = candidates(plan, number, peer).fold(Glance::default(), add);
+            if seen == destination.seen && now < destination.due {
+                continue;
+            }
+            (destination.seen, destination.due) = (seen, now + LOOK);
             views.clear();
-            views.extend(
-                plan.candidates(number)
-                    .map(|via| view(report::path(peer, number, via), is_down(via), settings)),
-            );
-            if let Some(change) = choice.look(views, isolated, now, settings) {
+            let candidates = candidates(plan, number, peer);
+            views.extend(candidates.map(|(via, path)| view(path, is_down(via), settings)));
+            if let Some(change) = destination.choice.look(views, isolated, now, settings) {
                 has_changed = true;
                 let way = [change.from, change.to].map(|place| name(plan, number, place));
                 events.route(&peer.config, way, change.reason, clock::realtime() as f64 / 1e9);
             }
         }
         if has_changed {
-            let via = (0..self.choices.len()).map(|number| self.via(number)).collect();
+            let via = (0..self.destinations.len()).map(|number| self.via(number)).collect();
             self.actuator.choose(via);
         }
     }
+}
+
+/// Says what nobody looks after any more: routes of an overlay that has left the config lead where they led.
+async fn warn_of_what_is_left() {
+    // That is no reason not to start.
+    let (routes, rules) = actuator::left().await.unwrap_or_default();
+    if routes + rules > 0 {
+        tracing::warn!(
+            "{routes} routes and {rules} rules of an overlay are left that the config has no more, and stay as they are: \
+             `linkprobe overlay flush` takes them out"
+        );
+    }
+}
+
+/// The candidates of a destination, each with the gateway that it goes through and its path, if it is probed.
+fn candidates<'p>(
+    plan: &'p Plan,
+    number: usize,
+    peer: &'p Peer,
+) -> impl Iterator<Item = (usize, Option<&'p Path>)> {
+    // In the same order, though some may be missing.
+    let mut relayed = peer.relayed.iter().peekable();
+    plan.candidates(number).map(move |via| {
+        if via == number {
+            return (via, peer.path.as_ref());
+        }
+        let path = relayed.next_if(|relayed| relayed.via == via);
+        (via, path.map(|relayed| &relayed.path))
+    })
 }
 
 fn is_healthy(path: Option<&Path>) -> bool {

@@ -1,6 +1,9 @@
 //! The paths to peers, and the sessions that they are made of.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
 
 use probe_ebpf::{frame::Address, stamp::Mode};
 
@@ -115,10 +118,24 @@ impl Path {
         self.way.as_ref().map_or(self.index, |way| way.index)
     }
 
+    /// What became of the probes of all flows.
+    pub(super) fn all_probes(&self) -> Probes {
+        let mut all = Probes::default();
+        for flow in 0..self.flows.len() {
+            all += self.probes(flow);
+        }
+        all
+    }
+
     /// What became of the probes of one flow.
     pub(super) fn probes(&self, flow: usize) -> Probes {
         Probes { not_sent: self.flows[flow].not_sent, ..self.account.flows()[flow].totals() }
     }
+}
+
+/// The number of an interface; 0 while there is none.
+fn number_of(interface: &str) -> u32 {
+    attach::index_of(interface).unwrap_or(0)
 }
 
 impl State {
@@ -250,31 +267,38 @@ impl State {
     fn open_way(&mut self, ip: IpAddr, interface: String) -> Result<Way, String> {
         let no_room = || "there is no room for another way of a peer's probes".to_owned();
         let index = self.free_peers.pop_front().ok_or_else(no_room)?;
+        let number = number_of(&interface);
         let mut way = Way { interface, number: 0, index };
-        self.point(&mut way, ip);
+        self.point(&mut way, ip, number);
         Ok(way)
     }
 
-    /// Makes a way that of the interface which has its name now.
-    fn point(&mut self, way: &mut Way, ip: IpAddr) {
-        let number = attach::index_of(&way.interface).unwrap_or(0);
+    /// Makes a way that of the interface with this number, which has its name now.
+    fn point(&mut self, way: &mut Way, ip: IpAddr, number: u32) {
         if number == way.number {
             return;
         }
         self.datapath.remove_way(Address::from(ip), way.number);
-        way.number = number;
-        if let Err(error) = self.datapath.set_way(Address::from(ip), number, way.index) {
-            tracing::warn!(%error, "the peer's own probes cannot be told apart by the way they come");
+        match self.datapath.set_way(Address::from(ip), number, way.index) {
+            Ok(()) => way.number = number,
+            Err(error) => {
+                tracing::warn!(%error, "the peer's own probes cannot be told apart by the way they come");
+            }
         }
     }
 
     /// Looks whether tunnels have been made anew, and have other numbers now.
     pub(super) fn refresh_ways(&mut self) {
+        let Some(overlay) = &self.overlay else { return };
+        let tunnels = overlay.interfaces();
+        let numbers: HashMap<String, u32> =
+            tunnels.map(|tunnel| (tunnel.clone(), number_of(tunnel))).collect();
         let mut peers = std::mem::take(&mut self.peers);
         for path in peers.iter_mut().flat_map(Peer::paths_mut) {
             let ip = path.address.ip();
             if let Some(way) = &mut path.way {
-                self.point(way, ip);
+                let number = numbers.get(&way.interface).copied().unwrap_or(0);
+                self.point(way, ip, number);
             }
         }
         self.peers = peers;

@@ -116,6 +116,9 @@ impl State {
                 self.open(index, address);
             }
         }
+        if let Some(overlay) = &mut self.overlay {
+            overlay.set_peers(&self.peers);
+        }
         self.set_regions(now);
         self.set_targets();
         self.set_recorded();

@@ -103,7 +103,7 @@ impl State {
         };
         Snapshot {
             paths: self.paths(now, unix),
-            overlay: self.overlay_report(now, unix),
+            overlay: self.overlay_metrics(now, unix),
             counters: self.datapath.counters(),
             interfaces: self.datapath.attachments().iter().map(interface).collect(),
             last_reload_successful: self.last_reload_successful,
@@ -231,7 +231,7 @@ impl<'s> Moment<'s> {
     }
 
     /// The last verdict of the judge, unless what it rests on has expired since.
-    fn verdict(&self, path: &Path, direction: Direction) -> health::Verdict {
+    pub(super) fn verdict(&self, path: &Path, direction: Direction) -> health::Verdict {
         let last = path.health.direction(direction, self.settings);
         let expiry = self.settings.expiry;
         let is_fresh = |at: Nanos| at <= self.now && self.now - at <= expiry;

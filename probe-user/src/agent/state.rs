@@ -84,13 +84,16 @@ impl State {
             datapath.set_reflector(&reflector_options(&config))
         };
         let NodeConfig { datapath: kind, interfaces, .. } = &config.node;
-        let mut interfaces = interfaces.clone();
-        let tunnels = overlay.iter().flat_map(Overlay::interfaces).cloned();
-        interfaces.extend(tunnels.filter(|tunnel| !config.node.interfaces.contains(tunnel)));
         // Sockets have no marks, and probes that go another way than the traffic say nothing of it.
         let kind = if overlay.is_some() { DatapathKind::Xdp } else { *kind };
-        let datapath =
-            super::datapath::open(kind, &interfaces, options, Some(&mut sockets), prepare)?;
+        let mut datapath =
+            super::datapath::open(kind, interfaces, options, Some(&mut sockets), prepare)?;
+        for tunnel in overlay.iter().flat_map(Overlay::interfaces) {
+            // It may be among the others; and one that is not there says so as a problem of the overlay.
+            if !interfaces.contains(tunnel) {
+                datapath.attach_optional(tunnel)?;
+            }
+        }
         let attempts = Attempts::new(sessions + 1);
         let interval = nanos(probe.interval);
         let sender = Sender::start(sockets, interval, attempts.clone())
@@ -115,6 +118,9 @@ impl State {
         };
         let config = state.config.clone();
         state.set_peers(&config);
+        if let Some(overlay) = &mut state.overlay {
+            overlay.begin(moment(clock::monotonic()));
+        }
         Ok(state)
     }
 

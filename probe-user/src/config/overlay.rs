@@ -30,6 +30,8 @@ pub struct OverlayConfig {
     pub metric: u32,
     /// The peers through which others are reached; `None` for all that have a destination.
     pub relays: Option<Vec<String>>,
+    /// What lies behind this node, where it is within the prefix of a destination.
+    pub local: Vec<Prefix>,
     /// What is routed, and the gateways; never empty.
     pub destinations: Vec<DestinationConfig>,
 }
@@ -95,6 +97,10 @@ pub(super) fn read(mut section: Section<'_, '_>, peers: &Peers<'_>) -> Option<Ov
     });
     let metric = section.optional("metric", |value| value::integer(value, METRIC));
     let relays = section.optional("relays", Ok);
+    let local = section.optional("local", Ok);
+    let local = local.map(|list| {
+        prefix_list(&section, "local", &list).into_iter().map(|prefix| prefix.value).collect()
+    });
     let list = section.required("destinations", EXAMPLE, Ok);
     let destinations = list.map_or_else(Vec::new, |list| destinations(&section, &list, peers));
     let relays = relays.map(|list| relay_names(&section, &list, &destinations));
@@ -103,6 +109,7 @@ pub(super) fn read(mut section: Section<'_, '_>, peers: &Peers<'_>) -> Option<Ov
         table: table.map_or(MAIN_TABLE, |table| table.value),
         metric: metric.map_or(DEFAULT_METRIC, |metric| metric.value),
         relays,
+        local: local.unwrap_or_default(),
         destinations,
     })
 }
@@ -150,6 +157,7 @@ fn destinations(
 #[derive(Default)]
 struct Taken {
     peers: HashMap<String, usize>,
+    addresses: HashMap<IpAddr, usize>,
     interfaces: HashMap<String, usize>,
     prefixes: HashMap<Prefix, usize>,
 }
@@ -166,6 +174,13 @@ fn destination(
     let prefixes =
         list.map_or_else(Vec::new, |list| prefixes(section, &list, address, &mut taken.prefixes));
     let (peer, interface) = (peer?, interface?);
+    let line = section.reader.line(peer.offset);
+    let of_another = address.and_then(|address| taken.addresses.insert(address, line));
+    if let Some(first) = of_another.filter(|_| !taken.peers.contains_key(&peer.value)) {
+        let message =
+            format!("its gateway is that of line {first} already; give each destination its own");
+        section.report(peer.offset, "peer", &message);
+    }
     for (key, named, seen) in
         [("peer", &peer, &mut taken.peers), ("interface", &interface, &mut taken.interfaces)]
     {
@@ -199,13 +214,12 @@ fn gateway(value: &DeValue<'_>, peers: &Peers<'_>) -> Result<String, String> {
     }
 }
 
-fn prefixes(
+/// The prefixes of a list, each with its place.
+fn prefix_list(
     section: &Section<'_, '_>,
+    key: &str,
     list: &Placed<&DeValue<'_>>,
-    address: Option<IpAddr>,
-    taken: &mut HashMap<Prefix, usize>,
-) -> Vec<Prefix> {
-    let key = "prefixes";
+) -> Vec<Placed<Prefix>> {
     let example = "[\"10.2.0.0/16\"]";
     let Some(items) = list.value.as_array() else {
         let found = value::describe(list.value);
@@ -213,22 +227,46 @@ fn prefixes(
         section.report(list.offset, key, &message);
         return Vec::new();
     };
-    let mut prefixes = Vec::with_capacity(items.len());
-    for item in items {
-        let (offset, line) = (item.span().start, section.reader.line(item.span().start));
+    let read = |item: &Spanned<DeValue<'_>>| {
+        let offset = item.span().start;
         let prefix = value::string(item.get_ref(), "\"10.2.0.0/16\"")
             .and_then(|text| text.parse::<Prefix>().map_err(|error| error.to_string()));
-        let prefix = prefix.and_then(|prefix| match (address, taken.insert(prefix, line)) {
-            (_, Some(first)) => Err(format!("{prefix} is routed by line {first} already")),
-            (Some(address), _) if address.is_ipv4() != prefix.is_ipv4() => {
-                Err(format!("{prefix} and the gateway {address} are of different versions of IP"))
-            }
-            _ => Ok(prefix),
-        });
         match prefix {
-            Ok(prefix) => prefixes.push(prefix),
-            Err(message) => section.report(offset, key, &message),
+            Ok(value) => Some(Placed { value, offset }),
+            Err(message) => {
+                section.report(offset, key, &message);
+                None
+            }
         }
+    };
+    items.iter().filter_map(read).collect()
+}
+
+fn prefixes(
+    section: &Section<'_, '_>,
+    list: &Placed<&DeValue<'_>>,
+    address: Option<IpAddr>,
+    taken: &mut HashMap<Prefix, usize>,
+) -> Vec<Prefix> {
+    let mut prefixes = Vec::new();
+    for Placed { value: prefix, offset } in prefix_list(section, "prefixes", list) {
+        let line = section.reader.line(offset);
+        let problem = match (address, taken.insert(prefix, line)) {
+            (_, Some(first)) => format!("{prefix} is routed by line {first} already"),
+            (Some(address), _) if address.is_ipv4() != prefix.is_ipv4() => {
+                format!("{prefix} and the gateway {address} are of different versions of IP")
+            }
+            _ if prefix.length() == 0 => {
+                format!(
+                    "{prefix} is everything, and the tunnels themselves are in it; write what lies behind the gateway"
+                )
+            }
+            _ => {
+                prefixes.push(prefix);
+                continue;
+            }
+        };
+        section.report(offset, "prefixes", &problem);
     }
     prefixes
 }

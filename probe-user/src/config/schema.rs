@@ -325,6 +325,12 @@ fn overlay() -> Value {
                 "default": DEFAULT_METRIC,
             },
             "relays": relays,
+            "local": {
+                "type": "array",
+                "description": "What lies behind this node, where it is within the prefix of a destination.",
+                "items": { "type": "string", "minLength": 1 },
+                "uniqueItems": true,
+            },
             "destinations": {
                 "type": "array",
                 "description": "What is routed.",

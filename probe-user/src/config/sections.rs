@@ -57,6 +57,11 @@ fn read(
     let peers = peers(reader, document, &node, &probe, &keys);
     let overlay =
         overlay::read(section(reader, document, "overlay"), &Peers::new(document, &peers));
+    if overlay.is_some() && node.datapath == DatapathKind::Socket {
+        let place = document.get("node").map_or(0, |value| value.span().start);
+        let message = "\"socket\" cannot steer probes; an [overlay] needs \"xdp\" or \"auto\"";
+        reader.report(place, "node.datapath", message);
+    }
     let hooks = hooks(reader, document);
     let config =
         Config { node, probe, health, record, auth, reflector, peers, overlay, web, hooks };

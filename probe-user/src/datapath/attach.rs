@@ -85,6 +85,8 @@ pub struct Attachment {
     pub tcx: bool,
     /// The interface's index and what holds the programs there; `None` where there are none.
     links: Option<Links>,
+    /// Whether it may be without the programs: it is a tunnel, which comes and goes.
+    is_optional: bool,
 }
 
 struct Links {
@@ -96,21 +98,42 @@ struct Links {
 impl Attachment {
     /// What stands for sockets, which listen on all interfaces.
     pub(super) fn of_sockets() -> Self {
-        Self { interface: "any".to_owned(), mode: Mode::Socket, tcx: false, links: None }
+        let interface = "any".to_owned();
+        Self { interface, mode: Mode::Socket, tcx: false, links: None, is_optional: false }
+    }
+
+    /// What stands for an interface that is not there yet.
+    pub(super) fn awaited(interface: &str) -> Self {
+        let interface = interface.to_owned();
+        Self { interface, mode: Mode::Generic, tcx: false, links: None, is_optional: true }
+    }
+
+    /// The same, of an interface that need not be there.
+    pub(super) fn optional(self) -> Self {
+        Self { is_optional: true, ..self }
+    }
+
+    /// Whether it is one that need not be there.
+    pub(super) const fn is_optional(&self) -> bool {
+        self.is_optional
     }
 
     /// Whether the interface that was attached to is no longer there.
     #[must_use]
     pub fn lost(&self) -> bool {
         let is_lost = |links: &Links| index_of(&self.interface).ok() != Some(links.index);
-        self.links.as_ref().is_some_and(is_lost)
+        !self.is_optional && self.links.as_ref().is_some_and(is_lost)
     }
 
     /// The interface's name, if the interface that has it now is not the one that was attached to.
     #[must_use]
     pub fn replaced(&self) -> Option<String> {
         let index = index_of(&self.interface).ok()?;
-        (index != self.links.as_ref()?.index).then(|| self.interface.clone())
+        let differs = match &self.links {
+            Some(links) => links.index != index,
+            None => self.is_optional,
+        };
+        differs.then(|| self.interface.clone())
     }
 }
 
@@ -175,6 +198,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, interface: &str) -> Result<Attachment, sup
         mode,
         tcx,
         links: Some(Links { index, _ingress: ingress_link, _egress: egress_link }),
+        is_optional: false,
     })
 }
 

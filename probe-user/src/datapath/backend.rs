@@ -34,6 +34,13 @@ impl Backend {
         }
     }
 
+    pub(super) fn attach_optional(&mut self, interface: &str) -> Result<&Attachment, Error> {
+        match self {
+            Self::Kernel(kernel) => kernel.attach_optional(interface),
+            Self::Socket(socket) => socket.start(),
+        }
+    }
+
     pub(super) fn reattach(&mut self) -> Vec<Result<String, Error>> {
         match self {
             Self::Kernel(kernel) => kernel.reattach(),

@@ -52,12 +52,22 @@ impl Kernel {
         Ok(&self.attachments[self.attachments.len() - 1])
     }
 
+    pub(super) fn attach_optional(&mut self, interface: &str) -> Result<&Attachment, Error> {
+        let attachment = match attach::attach(&mut self.ebpf, interface) {
+            Ok(attachment) => attachment.optional(),
+            Err(Error::Attach(attach::Error::NoInterface(_))) => Attachment::awaited(interface),
+            Err(error) => return Err(error),
+        };
+        self.attachments.push(attachment);
+        Ok(&self.attachments[self.attachments.len() - 1])
+    }
+
     pub(super) fn reattach(&mut self) -> Vec<Result<String, Error>> {
         let mut done = Vec::new();
         for attachment in &mut self.attachments {
             let Some(interface) = attachment.replaced() else { continue };
             done.push(attach::attach(&mut self.ebpf, &interface).map(|new| {
-                *attachment = new;
+                *attachment = if attachment.is_optional() { new.optional() } else { new };
                 interface
             }));
         }

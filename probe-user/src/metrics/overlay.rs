@@ -2,64 +2,49 @@
 
 use prometheus::proto::{MetricFamily, MetricType};
 
-use super::family::{counter, family, gauge};
-use crate::{
-    report::overlay::{Candidate, Destination, Overlay},
-    verdict::State,
+use super::{
+    Route, Routes,
+    family::{counter, family, gauge},
 };
+use crate::verdict::State;
 
-/// What stands for the direct way in the label `via`.
-const DIRECT: &str = "direct";
-
-fn via(candidate: &Candidate) -> &str {
-    candidate.via.as_deref().unwrap_or(DIRECT)
-}
-
-fn destinations(overlay: Option<&Overlay>) -> impl Iterator<Item = &Destination> {
+fn destinations(overlay: Option<&Routes>) -> impl Iterator<Item = &Route> {
     overlay.into_iter().flat_map(|overlay| &overlay.destinations)
 }
 
-/// Which candidate the traffic of a destination goes by: 1 for that, 0 for the others.
-pub(super) fn route(overlay: Option<&Overlay>) -> MetricFamily {
-    let samples = |destination: &Destination| {
-        let sample = |candidate: &Candidate| {
-            let labels = [("peer", destination.peer.as_str()), ("via", via(candidate))];
-            gauge(&labels, f64::from(u8::from(candidate.in_use)))
-        };
-        destination.candidates.iter().map(sample).collect::<Vec<_>>()
+/// Which way the traffic of a destination goes; always 1.
+pub(super) fn route(overlay: Option<&Routes>) -> MetricFamily {
+    let sample = |destination: &Route| {
+        let via = destination.via.as_deref().unwrap_or("direct");
+        gauge(&[("peer", &destination.peer), ("via", via)], 1.0)
     };
     family(
         "linkprobe_overlay_route",
-        "Which way the traffic of a destination goes: 1 for that, 0 for the rest",
+        "Which way the traffic of a destination goes, always 1",
         MetricType::GAUGE,
-        destinations(overlay).flat_map(samples),
+        destinations(overlay).map(sample),
     )
 }
 
-/// The verdict on the way there by each candidate: 1 for what holds, 0 for the rest.
-pub(super) fn candidate_state(overlay: Option<&Overlay>) -> MetricFamily {
-    let samples = |destination: &Destination| {
-        let sample = |candidate: &Candidate| {
-            State::ALL.map(|state| {
-                let holds = f64::from(u8::from(candidate.forward.verdict == state));
-                let peer = ("peer", destination.peer.as_str());
-                gauge(&[peer, ("via", via(candidate)), ("state", state.label())], holds)
-            })
-        };
-        destination.candidates.iter().flat_map(sample).collect::<Vec<_>>()
+/// How many candidates a destination has, by the verdict on the way there.
+pub(super) fn candidates(overlay: Option<&Routes>) -> MetricFamily {
+    let samples = |destination: &Route| {
+        State::ALL.map(|state| {
+            let labels = [("peer", destination.peer.as_str()), ("state", state.label())];
+            gauge(&labels, destination.candidates.of(state) as f64)
+        })
     };
     family(
-        "linkprobe_overlay_candidate_state",
-        "The verdict on the way there by each candidate: 1 for what holds, 0 for the rest",
+        "linkprobe_overlay_candidates",
+        "Ways to a destination, by the verdict on the way there",
         MetricType::GAUGE,
         destinations(overlay).flat_map(samples),
     )
 }
 
 /// Changes of the way that the traffic of a destination goes.
-pub(super) fn moves(overlay: Option<&Overlay>) -> MetricFamily {
-    let sample =
-        |destination: &Destination| counter(&[("peer", &destination.peer)], destination.moves);
+pub(super) fn moves(overlay: Option<&Routes>) -> MetricFamily {
+    let sample = |destination: &Route| counter(&[("peer", &destination.peer)], destination.moves);
     family(
         "linkprobe_overlay_route_changes_total",
         "Changes of the way that the traffic of a destination goes",
@@ -69,17 +54,17 @@ pub(super) fn moves(overlay: Option<&Overlay>) -> MetricFamily {
 }
 
 /// What keeps the kernel from routing as it was chosen; how many things.
-pub(super) fn problems(overlay: Option<&Overlay>) -> MetricFamily {
+pub(super) fn problems(overlay: Option<&Routes>) -> MetricFamily {
     family(
         "linkprobe_overlay_problems",
         "How many things keep the kernel from routing as it was chosen",
         MetricType::GAUGE,
-        overlay.map(|overlay| gauge(&[], overlay.problems.len() as f64)),
+        overlay.map(|overlay| gauge(&[], overlay.problems as f64)),
     )
 }
 
 /// Routes and rules that were mended because somebody else had changed them.
-pub(super) fn repairs(overlay: Option<&Overlay>) -> MetricFamily {
+pub(super) fn repairs(overlay: Option<&Routes>) -> MetricFamily {
     family(
         "linkprobe_overlay_repairs_total",
         "Routes and rules that were mended because somebody else had changed them",

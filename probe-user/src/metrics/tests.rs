@@ -3,11 +3,11 @@ use std::process::{Command, Stdio};
 
 use probe_ebpf::maps::{Counter, Fate};
 
-use super::{Interface, RegionRtt, Snapshot, encode};
+use super::{Interface, RegionRtt, Route, Routes, Snapshot, encode};
 use crate::hooks::Runs;
-use crate::overlay::choice::Reason;
-use crate::report::overlay::{Candidate, Destination, Overlay};
-use crate::report::{Direction, Evidence, Path, Paths, Probes, Revision, Transitions, example};
+use crate::report::{
+    Direction, Evidence, Path, Paths, Probes, Revision, States, Transitions, example,
+};
 use crate::verdict::{Cause, Reach, State};
 
 fn direction(verdict: State, evidence: Evidence, age_seconds: Option<f64>) -> Direction {
@@ -82,43 +82,12 @@ fn snapshot(paths: Vec<Path>) -> Snapshot {
     }
 }
 
-/// One destination with one relay, which is in use.
-fn routes() -> Overlay {
-    let candidate = |via: Option<&str>, verdict| Candidate {
-        via: via.map(str::to_owned),
-        in_use: via.is_some(),
-        interface: "vx-nyc".to_owned(),
-        up: true,
-        forward: direction(verdict, Evidence::default(), None),
-        reverse: direction(verdict, Evidence::default(), None),
-        rtt_us: None,
-        probes: Probes::default(),
-    };
-    let to_nyc = Destination {
-        peer: "nyc1".to_owned(),
-        region: "nyc".to_owned(),
-        prefixes: vec!["10.2.0.0/16".to_owned()],
-        via: Some("sin1".to_owned()),
-        state: State::Healthy,
-        reason: Reason::Loss,
-        since: 0.0,
-        since_seconds: 0.0,
-        moves: 3,
-        installed: true,
-        candidates: vec![
-            candidate(None, State::Unhealthy),
-            candidate(Some("sin1"), State::Healthy),
-        ],
-    };
-    Overlay {
-        node: "ams1".to_owned(),
-        region: "ams".to_owned(),
-        at: 0.0,
-        isolated_since: None,
-        problems: vec!["one".to_owned(), "another".to_owned()],
-        repairs: 5,
-        destinations: vec![to_nyc],
-    }
+/// One destination with three relays, of which one is in use.
+fn routes() -> Routes {
+    let candidates = States { unknown: 0, healthy: 2, degraded: 1, unhealthy: 1 };
+    let (peer, via) = ("nyc1".to_owned(), Some("sin1".to_owned()));
+    let destinations = vec![Route { peer, via, candidates, moves: 3 }];
+    Routes { destinations, problems: 2, repairs: 5 }
 }
 
 /// The sample lines of one metric.

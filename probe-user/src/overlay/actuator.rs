@@ -6,15 +6,18 @@
 
 mod check;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, sync::Arc, time::Duration};
 
+use anyhow::Context as _;
 use tokio::{
     sync::{mpsc, watch},
     task::AbortHandle,
+    time::error::Elapsed,
 };
 
 use super::{
     kernel::{self, Error, Kernel, Links},
+    lock::Lock,
     plan::{Change, Plan, Route, route_changes, rule_changes},
 };
 
@@ -27,12 +30,15 @@ const SOON: Duration = Duration::from_secs(1);
 /// Changes of others come in groups; so long is waited for the rest of one.
 const GROUP: Duration = Duration::from_millis(20);
 
+/// What a look at everything may take.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// What is known of the kernel's routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// For each gateway, whether its tunnel is there, and up.
     pub up: Vec<bool>,
-    /// For each destination, whether the kernel sends its traffic as it was chosen.
+    /// For each destination, whether its routes are in, and as far as the kernel could be asked, traffic follows them.
     pub installed: Vec<bool>,
     /// What is not as it must be, in words.
     pub problems: Vec<String>,
@@ -46,6 +52,7 @@ pub struct Actuator {
     chosen: watch::Sender<Vec<usize>>,
     status: watch::Receiver<Status>,
     task: AbortHandle,
+    _lock: Lock,
 }
 
 impl Drop for Actuator {
@@ -59,8 +66,9 @@ impl Actuator {
     /// the gateway that its traffic went through before, if the routes were ours. To be called on a tokio runtime.
     ///
     /// # Errors
-    /// Where the kernel does not tell of its routes.
+    /// Where another agent routes here, or the kernel does not tell of its routes.
     pub async fn start(plan: Arc<Plan>) -> Result<(Self, Vec<Option<usize>>), Error> {
+        let lock = lock()?;
         let kernel = Kernel::open()?;
         let links = kernel.links().await?;
         let found = kernel.routes(&links).await?;
@@ -78,7 +86,7 @@ impl Actuator {
         worker.status.repairs = 0;
         worker.sender.send_replace(worker.status.clone());
         let task = tokio::spawn(worker.run(receiver)).abort_handle();
-        Ok((Self { chosen, status, task }, adopted))
+        Ok((Self { chosen, status, task, _lock: lock }, adopted))
     }
 
     /// Has each destination reached through the gateway at its place. Does not wait.
@@ -97,11 +105,31 @@ impl Actuator {
     }
 }
 
+/// The lock of this network namespace.
+fn lock() -> Result<Lock, Error> {
+    Lock::take().map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Error::Busy,
+        _ => Error::Socket(error),
+    })
+}
+
+/// How many of our routes and rules the kernel has.
+///
+/// # Errors
+/// Where it does not tell.
+pub async fn left() -> Result<(usize, usize), Error> {
+    let kernel = Kernel::open()?;
+    let links = kernel.links().await?;
+    Ok((kernel.routes(&links).await?.len(), kernel.rules().await?.len()))
+}
+
 /// Takes out all of our routes and rules, and returns how many of each there were.
 ///
 /// # Errors
-/// Where the kernel refuses.
-pub async fn flush() -> Result<(usize, usize), Error> {
+/// Where an agent routes here, which would put them in again; then nothing is done. Where the kernel refuses.
+pub async fn flush() -> anyhow::Result<(usize, usize)> {
+    let lock =
+        lock().context("nothing was taken out, since it would be put in again: stop it first")?;
     let kernel = Kernel::open()?;
     let links = kernel.links().await?;
     let (rules, routes) = (kernel.rules().await?, kernel.routes(&links).await?);
@@ -111,6 +139,7 @@ pub async fn flush() -> Result<(usize, usize), Error> {
     for change in route_changes(&BTreeSet::new(), &routes) {
         kernel.change_route(&change, &links).await?;
     }
+    drop(lock);
     Ok((routes.len(), rules.len()))
 }
 
@@ -139,9 +168,9 @@ impl Worker {
                         return;
                     }
                     self.via.clone_from(&chosen.borrow_and_update());
-                    if self.route().await.is_ok() {
-                        self.verify().await;
-                        self.publish();
+                    // What is known to be there may be wrong where something was told meanwhile.
+                    let is_told = events.as_mut().is_some_and(|events| events.try_recv().is_ok());
+                    if !is_told && self.in_time(Self::route).await == Ok(Ok(())) {
                         continue;
                     }
                 }
@@ -149,10 +178,9 @@ impl Worker {
                     if told.is_none() {
                         events = None;
                     }
-                    tokio::time::sleep(GROUP).await;
-                    // What has come meanwhile is looked at with it.
-                    if let Some(events) = &mut events {
-                        while events.try_recv().is_ok() {}
+                    tokio::select! {
+                        () = tokio::time::sleep(GROUP) => {}
+                        _ = chosen.changed() => chosen.mark_changed(),
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
@@ -160,24 +188,41 @@ impl Worker {
             if events.is_none() {
                 events = self.watch();
             }
-            self.check().await;
+            if self.in_time(Self::check).await.is_err() {
+                self.status.problems = vec![Error::Silent.to_string()];
+                self.publish();
+                // The socket may be the reason.
+                self.kernel = Kernel::open().unwrap_or(self.kernel);
+            }
         }
+    }
+
+    /// Does something, unless it takes too long.
+    async fn in_time<T>(&mut self, work: impl AsyncFnOnce(&mut Self) -> T) -> Result<T, Elapsed> {
+        tokio::time::timeout(LONGEST, work(self)).await
     }
 
     /// Listens to changes. Where that is not to be had, looking now and again must do.
     fn watch(&self) -> Option<mpsc::Receiver<()>> {
-        let prefixes: BTreeSet<_> =
-            self.plan.gateways.iter().flat_map(|gateway| gateway.prefixes.clone()).collect();
-        let events = kernel::watch(move |prefix| prefixes.contains(prefix));
+        let gateways = || self.plan.gateways.iter();
+        let prefixes = gateways().flat_map(|gateway| gateway.prefixes.clone()).collect();
+        let interfaces = gateways().map(|gateway| gateway.interface.clone()).collect();
+        let events = kernel::watch(prefixes, interfaces);
         events.inspect_err(|error| tracing::warn!(%error, "changes of routes are seen late")).ok()
     }
 
-    /// Puts in what was chosen, from what is known to be there.
-    async fn route(&mut self) -> Result<(), Error> {
+    /// Puts in what was chosen, from what is known to be there. What cannot be put in holds up nothing else.
+    ///
+    /// # Errors
+    /// That there was such.
+    async fn route(&mut self) -> Result<(), ()> {
+        let mut done = Ok(());
         for change in route_changes(&self.plan.routes(&self.via), &self.have) {
-            self.change(&change).await?;
+            if self.change(&change).await.is_err() {
+                done = Err(());
+            }
         }
-        Ok(())
+        done
     }
 
     async fn change(&mut self, change: &Change<Route>) -> Result<(), Error> {

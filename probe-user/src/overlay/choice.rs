@@ -117,6 +117,12 @@ impl Choice {
         Self { current, reason, since: now, begun: now, moves: 0 }
     }
 
+    /// Begins now, long after it was made maybe: nothing of the time until then counts.
+    pub const fn begin(&mut self, now: Nanos) {
+        self.since = now;
+        self.begun = now;
+    }
+
     /// The candidate in use, by its place.
     #[must_use]
     pub const fn current(&self) -> usize {
@@ -242,9 +248,10 @@ impl<'v> Sight<'v> {
     /// The healthy one of them with the shortest round trip.
     fn fastest(&self) -> Option<(usize, &'v View)> {
         let maturity = maturity(self.settings);
+        let hasty = self.here.is_down || self.settings.defects.has(Defect::HastyStart);
         let is_mature = |view: &View| self.now.saturating_sub(view.since) >= maturity;
         self.others()
-            .filter(|(_, view)| view.is_healthy() && (is_mature(view) || self.here.is_down))
+            .filter(|(_, view)| view.is_healthy() && (hasty || is_mature(view)))
             .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX))
     }
 

@@ -4,7 +4,9 @@
 //! cannot be changed: where a route of somebody else's stands in the place of one that is to be added, the kernel refuses.
 //!
 //! - `messages`: routes and rules as netlink has them.
+//! - `events`: what it tells by itself.
 
+mod events;
 mod messages;
 
 use std::{
@@ -13,21 +15,20 @@ use std::{
     net::IpAddr,
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+pub use events::watch;
+use futures_util::TryStreamExt as _;
 use rtnetlink::{
-    Handle, IpVersion, MulticastGroup, new_connection_with_strict_check, new_multicast_connection,
-    packet_core::NetlinkPayload,
+    Handle, IpVersion, new_connection_with_strict_check,
     packet_route::{
-        AddressFamily, RouteNetlinkMessage,
-        link::{LinkAttribute, LinkFlags},
+        AddressFamily,
+        link::{LinkFlags, LinkLayerType},
         route::{RouteAttribute, RouteMessage, RouteScope, RouteType},
     },
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::plan::{Change, Key, PROTOCOL, Route, Rule, Selector, To};
-use crate::prefix::Prefix;
-use messages::{bits, destination, family, next_hop, route, route_message, rule, rule_message};
+use messages::{bits, family, name_of, next_hop, route, route_message, rule, rule_message};
 
 /// Why the kernel did not do something.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,12 @@ pub enum Error {
     /// There is no netlink.
     #[error("cannot open a netlink socket: {0}")]
     Socket(#[from] io::Error),
+    /// Somebody else changes routes here.
+    #[error("another agent routes in this network namespace already")]
+    Busy,
+    /// It takes too long.
+    #[error("the kernel does not answer")]
+    Silent,
     /// There is no such interface.
     #[error("there is no interface `{0}`")]
     NoInterface(String),
@@ -78,23 +85,37 @@ pub struct Packet<'p> {
 /// The interfaces of this host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
-    by_name: BTreeMap<String, (u32, bool)>,
+    by_name: BTreeMap<String, Link>,
+    names: BTreeMap<u32, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Link {
+    index: u32,
+    is_up: bool,
+    is_ethernet: bool,
 }
 
 impl Links {
     /// Whether an interface is there, and up.
     #[must_use]
     pub fn is_up(&self, name: &str) -> bool {
-        self.by_name.get(name).is_some_and(|(_, up)| *up)
+        self.by_name.get(name).is_some_and(|link| link.is_up)
+    }
+
+    /// Whether an interface is there whose packets are not Ethernet frames, which the programs do not know.
+    #[must_use]
+    pub fn is_strange(&self, name: &str) -> bool {
+        self.by_name.get(name).is_some_and(|link| !link.is_ethernet)
     }
 
     fn index(&self, name: &str) -> Result<u32, Error> {
-        let found = self.by_name.get(name).map(|(index, _)| *index);
+        let found = self.by_name.get(name).map(|link| link.index);
         found.ok_or_else(|| Error::NoInterface(name.to_owned()))
     }
 
     fn name(&self, index: u32) -> Option<&String> {
-        self.by_name.iter().find(|(_, (known, _))| *known == index).map(|(name, _)| name)
+        self.names.get(&index)
     }
 }
 
@@ -136,11 +157,15 @@ impl Kernel {
             .map_err(refused("list interfaces"))?;
         let mut links = Links::default();
         for message in messages {
-            let (index, up) = (message.header.index, message.header.flags.contains(LinkFlags::Up));
-            for attribute in message.attributes {
-                if let LinkAttribute::IfName(name) = attribute {
-                    links.by_name.insert(name, (index, up));
-                }
+            let header = &message.header;
+            let link = Link {
+                index: header.index,
+                is_up: header.flags.contains(LinkFlags::Up),
+                is_ethernet: header.link_layer_type == LinkLayerType::Ether,
+            };
+            if let Some(name) = name_of(&message) {
+                links.names.insert(link.index, name.clone());
+                links.by_name.insert(name.clone(), link);
             }
         }
         Ok(links)
@@ -212,19 +237,19 @@ impl Kernel {
     /// # Errors
     /// Where the kernel refuses.
     pub async fn change_rule(&self, change: &Change<Rule>) -> Result<(), Error> {
-        let (doing, rule) = match change {
-            Change::Add(rule) | Change::Replace(rule) => ("add", rule),
-            Change::Remove(rule) => ("remove", rule),
-        };
-        let message = rule_message(rule);
-        let done = if doing == "add" {
-            let mut request = self.handle.rule().add();
-            *request.message_mut() = message;
-            request.execute().await
-        } else {
-            self.handle.rule().del(message).execute().await
-        };
-        done.map_err(refused(format!("{doing} the rule with priority {}", rule.priority)))
+        let rules = self.handle.rule();
+        let what = |doing, rule: &Rule| format!("{doing} the rule with priority {}", rule.priority);
+        match change {
+            Change::Add(rule) | Change::Replace(rule) => {
+                let mut request = rules.add();
+                *request.message_mut() = rule_message(rule);
+                request.execute().await.map_err(refused(what("add", rule)))
+            }
+            Change::Remove(rule) => {
+                let request = rules.del(rule_message(rule));
+                request.execute().await.map_err(refused(what("remove", rule)))
+            }
+        }
     }
 
     /// Where a packet would go, as `ip route get` says it.
@@ -256,53 +281,6 @@ impl Kernel {
         };
         let (interface, gateway) = next_hop(&answer);
         Ok(Way { interface: interface.and_then(|index| links.name(index).cloned()), gateway })
-    }
-}
-
-/// Tells when routes, rules or interfaces change that may be ours. It ends with its receiver, or where the kernel has more
-/// to tell than can be taken in; then everything is to be looked at.
-///
-/// # Errors
-/// Where the kernel has no such socket.
-pub fn watch(
-    is_ours: impl Fn(&Prefix) -> bool + Send + 'static,
-) -> Result<mpsc::Receiver<()>, Error> {
-    let groups = [
-        MulticastGroup::Link,
-        MulticastGroup::Ipv4Route,
-        MulticastGroup::Ipv6Route,
-        MulticastGroup::Ipv4Rule,
-        MulticastGroup::Ipv6Rule,
-    ];
-    let (connection, _, mut messages) = new_multicast_connection(&groups)?;
-    let connection = tokio::spawn(connection);
-    // One is enough: it says that there is something to look at.
-    let (sender, receiver) = mpsc::channel(1);
-    tokio::spawn(async move {
-        loop {
-            let message = tokio::select! {
-                message = messages.next() => message,
-                () = sender.closed() => None,
-            };
-            let Some((message, _)) = message else { break };
-            if let NetlinkPayload::InnerMessage(message) = message.payload
-                && concerns(&message, &is_ours)
-            {
-                sender.try_send(()).ok();
-            }
-        }
-        connection.abort();
-    });
-    Ok(receiver)
-}
-
-/// Whether a message may be about what is ours: a route of another protocol is, if it is to one of our destinations.
-fn concerns(message: &RouteNetlinkMessage, is_ours: &impl Fn(&Prefix) -> bool) -> bool {
-    match message {
-        RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route) => {
-            route.header.protocol == PROTOCOL.into() || is_ours(&destination(route))
-        }
-        _ => true,
     }
 }
 

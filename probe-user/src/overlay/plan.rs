@@ -70,6 +70,8 @@ pub struct Gateway {
 pub struct Plan {
     /// In the order of the config.
     pub gateways: Vec<Gateway>,
+    /// What lies behind this node, in whatever prefix of a destination it is.
+    pub local: Vec<Prefix>,
     table: u32,
     metric: u32,
 }
@@ -83,6 +85,8 @@ pub enum To {
     Interface(String),
     /// Nowhere: the sender is told.
     Unreachable,
+    /// To whatever the next rule says.
+    Elsewhere,
     /// Somewhere else; only routes that are found go there.
     Other,
 }
@@ -93,7 +97,7 @@ impl To {
     pub fn interface(&self) -> Option<&str> {
         match self {
             Self::Gateway(_, interface) | Self::Interface(interface) => Some(interface),
-            Self::Unreachable | Self::Other => None,
+            Self::Unreachable | Self::Elsewhere | Self::Other => None,
         }
     }
 }
@@ -173,7 +177,8 @@ impl Plan {
             })
         });
         let gateways = gateways.collect::<Result<_, String>>()?;
-        Ok(Self { gateways, table: config.table, metric: config.metric })
+        let OverlayConfig { table, metric, .. } = *config;
+        Ok(Self { gateways, local: config.local.clone(), table, metric })
     }
 
     /// The gateways through which a destination can be reached, the direct one first: that is its own.
@@ -215,10 +220,17 @@ impl Plan {
         let mut add = |table, prefix, metric, to| {
             routes.insert(Route { key: Key { table, prefix, metric }, to });
         };
+        for prefix in &self.local {
+            add(DIRECT_TABLE, *prefix, FIRST, To::Elsewhere);
+        }
         for (number, gateway) in self.gateways.iter().enumerate() {
             let alone = Prefix::from(gateway.address);
             add(DIRECT_TABLE, alone, FIRST, To::Interface(gateway.interface.clone()));
             add(DIRECT_TABLE, alone, LAST, To::Unreachable);
+            if gateway.address.is_ipv6() {
+                // IPv6 looks here for whether a next hop is on the link, and a wider route would say that it is not.
+                add(MAIN_TABLE, alone, FIRST, To::Interface(gateway.interface.clone()));
+            }
             if gateway.is_relay {
                 let (table, all) = (DIRECT_TABLE + number as u32 + 1, gateway.family());
                 add(table, all, FIRST, gateway.way());
@@ -226,9 +238,11 @@ impl Plan {
             }
             let chosen = via.get(number).and_then(|via| self.gateways.get(*via)).unwrap_or(gateway);
             for prefix in &gateway.prefixes {
-                add(DIRECT_TABLE, *prefix, FIRST, gateway.way());
-                add(DIRECT_TABLE, *prefix, LAST, To::Unreachable);
                 add(self.table, *prefix, self.metric, chosen.way());
+                if *prefix != alone && !self.local.contains(prefix) {
+                    add(DIRECT_TABLE, *prefix, FIRST, gateway.way());
+                    add(DIRECT_TABLE, *prefix, LAST, To::Unreachable);
+                }
             }
         }
         routes
@@ -255,17 +269,39 @@ impl Plan {
         rules
     }
 
-    /// The gateway through which the kernel's routes to a destination lead, if they are ours and agree.
+    /// The gateway through which most of our routes to a destination lead that the kernel has, whatever table and metric they
+    /// had before; `None` if there is none that leads through a candidate.
     #[must_use]
     pub fn adopted(&self, destination: usize, found: &BTreeSet<Route>) -> Option<usize> {
         let prefixes = &self.gateways[destination].prefixes;
-        let mut adopted = prefixes.iter().map(|prefix| {
+        let there = found
+            .iter()
+            .filter(|route| !Self::owns(route.key.table) && prefixes.contains(&route.key.prefix));
+        let ways: Vec<&To> = there.map(|route| &route.to).collect();
+        let count = |via: usize| {
+            let way = self.gateways[via].way();
+            ways.iter().filter(|to| **to == &way).count()
+        };
+        // Of several, the first.
+        let counts = self.candidates(destination).map(|via| (count(via), via));
+        let most = counts.reduce(|most, next| if next.0 > most.0 { next } else { most })?;
+        (most.0 > 0).then_some(most.1)
+    }
+
+    /// The prefixes of a destination whose route in the table of the config is not there as it should be.
+    pub fn missing<'p>(
+        &'p self,
+        destination: usize,
+        via: usize,
+        have: &'p BTreeSet<Route>,
+    ) -> impl Iterator<Item = Prefix> {
+        let to = self.gateways[via].way();
+        let is_there = move |prefix: &Prefix| {
             let key = Key { table: self.table, prefix: *prefix, metric: self.metric };
-            let route = found.iter().find(|route| route.key == key)?;
-            self.candidates(destination).find(|via| self.gateways[*via].way() == route.to)
-        });
-        let first = adopted.next()??;
-        adopted.all(|other| other == Some(first)).then_some(first)
+            have.contains(&Route { key, to: to.clone() })
+        };
+        let prefixes = self.gateways[destination].prefixes.iter().copied();
+        prefixes.filter(move |prefix| !is_there(prefix))
     }
 
     /// The routes to destinations, with the gateway that each leads through: what the kernel is to be asked about.

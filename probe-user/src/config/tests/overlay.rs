@@ -37,6 +37,7 @@ fn every_field_reaches_its_place() {
         table = 100
         metric = 5
         relays = ["sin"]
+        local = ["10.1.0.0/16"]
         [[overlay.destinations]]
         peer = "nyc"
         interface = "vx-nyc"
@@ -55,6 +56,7 @@ fn every_field_reaches_its_place() {
         table: 100,
         metric: 5,
         relays: Some(vec!["sin".to_owned()]),
+        local: vec!["10.1.0.0/16".parse().unwrap()],
         destinations: vec![
             destination("nyc", &["10.2.0.0/16", "10.3.0.0/16"]),
             destination("sin", &[]),
@@ -117,6 +119,11 @@ fn mistakes_are_named() {
             destination("prefixes = [\"2001:db8::/32\"]"),
             "overlay.destinations.prefixes: 2001:db8::/32 and the gateway 10.79.2.1 are of \
              different versions of IP",
+        ),
+        (
+            destination("prefixes = [\"0.0.0.0/0\"]"),
+            "overlay.destinations.prefixes: 0.0.0.0/0 is everything, and the tunnels themselves are in \
+             it; write what lies behind the gateway",
         ),
         (
             destination("prefix = \"10.2.0.0/16\""),

@@ -4,6 +4,7 @@ use std::{fs, net::IpAddr};
 
 use super::{Change, Error, Kernel, Worker, route_changes, rule_changes};
 use crate::{
+    datapath::addresses,
     overlay::{
         kernel::{Packet, Way},
         plan::{Gateway, Plan},
@@ -24,8 +25,9 @@ impl Worker {
             }
         }
         self.verify().await;
-        let forwarding = self.plan.gateways.iter().filter_map(forwarding);
-        self.status.problems.extend(forwarding);
+        let plan = &self.plan;
+        let found = plan.gateways.iter().filter_map(forwarding).chain(swallowed(plan));
+        self.status.problems.extend(found);
         for problem in self.status.problems.iter().filter(|problem| !before.contains(problem)) {
             tracing::warn!("overlay: {problem}");
         }
@@ -39,18 +41,23 @@ impl Worker {
     async fn mend(&mut self) -> Result<(), Error> {
         self.links = self.kernel.links().await?;
         let gateways = self.plan.gateways.iter();
-        self.status.up = gateways.map(|gateway| self.links.is_up(&gateway.interface)).collect();
+        let up: Vec<bool> = gateways.map(|gateway| self.links.is_up(&gateway.interface)).collect();
+        // With a tunnel the kernel takes out and in what leads there; nobody else has changed that.
+        let is_drift = up == self.status.up;
+        self.status.up = up;
+        // What the choice waits for.
+        self.publish();
         let rules = rule_changes(&self.plan.rules(), &self.kernel.rules().await?);
         for change in &rules {
-            self.note_repair(change, "rule");
-            if let Err(error) = self.kernel.change_rule(change).await {
-                self.status.problems.push(error.to_string());
+            match self.kernel.change_rule(change).await {
+                Ok(()) => self.note_repair(change, true),
+                Err(error) => self.status.problems.push(error.to_string()),
             }
         }
         self.have = self.kernel.routes(&self.links).await?;
         for change in route_changes(&self.plan.routes(&self.via), &self.have) {
             match self.change(&change).await {
-                Ok(()) => self.note_repair(&change, "route"),
+                Ok(()) => self.note_repair(&change, is_drift),
                 // The tunnel itself is the problem then, and is told of once.
                 Err(_) if self.leads_down(&change) => {}
                 Err(error) => self.status.problems.push(error.to_string()),
@@ -61,14 +68,21 @@ impl Worker {
                 let Gateway { peer, interface, .. } = gateway;
                 let problem = format!("the tunnel `{interface}` to {peer} is down or gone");
                 self.status.problems.push(problem);
+            } else if self.links.is_strange(&gateway.interface) {
+                let Gateway { peer, interface, .. } = gateway;
+                let problem = format!(
+                    "the tunnel `{interface}` to {peer} carries no Ethernet frames, so nothing is measured there: use VXLAN, \
+                     Geneve or gretap"
+                );
+                self.status.problems.push(problem);
             }
         }
         Ok(())
     }
 
-    fn note_repair<T: std::fmt::Debug>(&mut self, change: &Change<T>, what: &str) {
-        self.status.repairs += 1;
-        tracing::debug!(?change, "overlay: a {what} was not as it must be");
+    fn note_repair<T: std::fmt::Debug>(&mut self, change: &Change<T>, is_drift: bool) {
+        self.status.repairs += u64::from(is_drift);
+        tracing::debug!(?change, "overlay: mended");
     }
 
     /// Whether a route leads to a tunnel that is down.
@@ -78,13 +92,17 @@ impl Worker {
     }
 
     /// Asks the kernel where the traffic of each destination would go, and where marked and relayed packets would.
-    pub(super) async fn verify(&mut self) {
+    async fn verify(&mut self) {
         let mut wrong = Vec::new();
-        let mut installed = vec![true; self.plan.gateways.len()];
         let plan = std::sync::Arc::clone(&self.plan);
+        let is_in = |(number, via): (usize, &usize)| {
+            plan.missing(number, *via, &self.have).next().is_none()
+        };
+        let mut installed: Vec<bool> = self.via.iter().enumerate().map(is_in).collect();
         if plan.is_in_main_table() {
             for (number, prefix, gateway) in plan.chosen(&self.via) {
-                let packet = Packet { to: inside(prefix), mark: 0, from: None };
+                let Some(to) = inside(&plan, prefix) else { continue };
+                let packet = Packet { to, mark: 0, from: None };
                 let what = format!("traffic to {prefix}");
                 if let Some(problem) = self.misled(packet, gateway, &what).await {
                     wrong.push(problem);
@@ -96,7 +114,6 @@ impl Worker {
             wrong.extend(self.misled(packet, gateway, &what).await);
         }
         self.status.installed = installed;
-        self.status.problems.retain(|problem| !problem.starts_with(MISLED));
         self.status.problems.extend(wrong);
     }
 
@@ -107,7 +124,9 @@ impl Worker {
         }
         let way = match self.kernel.way(packet, &self.links).await {
             Ok(way) => way,
-            Err(error) => return Some(format!("{MISLED} {what}: {error}")),
+            Err(error) => {
+                return Some(format!("the kernel does not say where {what} goes: {error}"));
+            }
         };
         let Way { interface, gateway: neighbour } = &way;
         let neighbour = neighbour.unwrap_or(packet.to);
@@ -119,22 +138,51 @@ impl Worker {
             |interface| format!("by `{interface}` to {neighbour}"),
         );
         Some(format!(
-            "{MISLED} {what}: it would go {goes} instead of by `{}` to {}; another route or rule comes first",
+            "the kernel misleads {what}: it would go {goes} instead of by `{}` to {}; look for a route or rule that comes \
+             first (`ip rule`, `ip route get`)",
             gateway.interface, gateway.address
         ))
     }
 }
 
-/// How problems begin that are about where packets go.
-const MISLED: &str = "the kernel misleads";
-
-/// An address of a prefix, as that of a host in it.
-fn inside(prefix: Prefix) -> IpAddr {
-    match prefix.address() {
-        IpAddr::V4(first) if prefix.length() < 31 => IpAddr::V4((first.to_bits() + 1).into()),
-        IpAddr::V6(first) if prefix.length() < 127 => IpAddr::V6((first.to_bits() + 1).into()),
-        address => address,
+/// An address of a prefix, as that of a host in it, which is in no other prefix within; `None` where the first few are not.
+fn inside(plan: &Plan, prefix: Prefix) -> Option<IpAddr> {
+    let gateways = || plan.gateways.iter();
+    let all = || gateways().flat_map(|gateway| gateway.prefixes.iter()).chain(&plan.local);
+    let is_elsewhere = |address: IpAddr| {
+        let within = |other: &&Prefix| other.length() > prefix.length() && other.contains(address);
+        all().any(|other| within(&other)) || gateways().any(|gateway| gateway.address == address)
+    };
+    // The ends of the halves, of the quarters and so on are likely to be in different ones.
+    let bits = if prefix.is_ipv4() { 32 } else { 128 };
+    let host = |bit: u8| match prefix.address() {
+        IpAddr::V4(first) => IpAddr::V4((first.to_bits() | 1 << bit).into()),
+        IpAddr::V6(first) => IpAddr::V6((first.to_bits() | 1 << bit).into()),
+    };
+    match bits - prefix.length() {
+        0 => Some(prefix.address()),
+        free => (0..free).map(host).find(|address| !is_elsewhere(*address)),
     }
+}
+
+/// Addresses of this host in the prefix of a destination: what comes in by a tunnel for the network there would be sent on.
+fn swallowed(plan: &Plan) -> impl Iterator<Item = String> {
+    let local = addresses::local().unwrap_or_default();
+    let prefixes = plan
+        .gateways
+        .iter()
+        .flat_map(|gateway| gateway.prefixes.iter().map(move |prefix| (prefix, gateway)));
+    prefixes.filter_map(move |(prefix, gateway)| {
+        let inside = |address: &IpAddr| {
+            prefix.contains(*address) && !plan.local.iter().any(|local| local.contains(*address))
+        };
+        let address = local.iter().map(|address| IpAddr::from(address.octets()).to_canonical()).find(inside)?;
+        Some(format!(
+            "{address} is an address of this host within {prefix}, which is behind {}: name its network in `local`, or what \
+             comes for it by a tunnel is sent on",
+            gateway.peer
+        ))
+    })
 }
 
 /// A marked probe for each table, and a packet that comes in by each tunnel; with the gateway that it is to go to.
@@ -158,7 +206,10 @@ fn probes(plan: &Plan) -> impl Iterator<Item = (Packet<'_>, &Gateway, String)> {
         })?;
         let source = Some((from.address, from.interface.as_str()));
         let what = format!("what {} sends through here to {}", from.peer, gateway.peer);
-        Some((Packet { to: gateway.address, mark: 0, from: source }, gateway, what))
+        // What could loop is what goes to the prefixes.
+        let prefix = gateway.prefixes.first().and_then(|prefix| inside(plan, *prefix));
+        let to = prefix.unwrap_or(gateway.address);
+        Some((Packet { to, mark: 0, from: source }, gateway, what))
     });
     marked.chain(relayed)
 }
@@ -171,16 +222,18 @@ fn forwarding(gateway: &Gateway) -> Option<String> {
         let path = format!("/proc/sys/net/{version}/conf/{interface}/{name}");
         fs::read_to_string(path).ok()?.trim().parse::<i32>().ok()
     };
-    if read(interface, "forwarding") == Some(0) {
+    // IPv6 is forwarded on all interfaces or on none.
+    let decides = if address.is_ipv4() { interface.as_str() } else { "all" };
+    if read(decides, "forwarding") == Some(0) {
         return Some(format!(
-            "this host does not forward what comes in by `{interface}`: set net.{version}.conf.{interface}.forwarding=1"
+            "this host does not forward what comes in by `{interface}`: set net/{version}/conf/{decides}/forwarding to 1"
         ));
     }
     let strictest = read("all", "rp_filter").max(read(interface, "rp_filter"));
     (address.is_ipv4() && strictest == Some(1)).then(|| {
         format!(
-            "this host drops what comes by another way than it would answer: set net.ipv4.conf.{interface}.rp_filter and \
-             net.ipv4.conf.all.rp_filter to 0 or 2"
+            "this host drops what comes by another way than it would answer: set net/ipv4/conf/{interface}/rp_filter and \
+             net/ipv4/conf/all/rp_filter to 0 or 2"
         )
     })
 }

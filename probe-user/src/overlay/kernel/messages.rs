@@ -6,6 +6,7 @@ use rtnetlink::{
     RouteMessageBuilder,
     packet_route::{
         AddressFamily,
+        link::{LinkAttribute, LinkMessage},
         route::{
             RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteNextHopFlags,
             RouteProtocol, RouteScope, RouteType,
@@ -31,6 +32,14 @@ fn address(address: &RouteAddress) -> Option<IpAddr> {
         RouteAddress::Inet6(address) => Some((*address).into()),
         _ => None,
     }
+}
+
+/// The name of an interface.
+pub(super) fn name_of(link: &LinkMessage) -> Option<&String> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name),
+        _ => None,
+    })
 }
 
 /// Interface and neighbour that a route leads to.
@@ -74,6 +83,7 @@ pub(super) fn route(message: &RouteMessage, links: &Links) -> Route {
     let name = |index| links.name(index).cloned();
     let to = match (message.header.kind, next_hop(message)) {
         (RouteType::Unreachable, _) => To::Unreachable,
+        (RouteType::Throw, _) => To::Elsewhere,
         (RouteType::Unicast, (interface, gateway)) => match (interface.and_then(name), gateway) {
             (Some(interface), Some(gateway)) => To::Gateway(gateway, interface),
             (Some(interface), None) => To::Interface(interface),
@@ -108,6 +118,7 @@ pub(super) fn route_message(route: &Route, links: &Links) -> Result<RouteMessage
             }
         }
         To::Unreachable => message.header.kind = RouteType::Unreachable,
+        To::Elsewhere => message.header.kind = RouteType::Throw,
         To::Other => message.header.kind = RouteType::Unspec,
     }
     Ok(message)

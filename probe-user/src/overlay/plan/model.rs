@@ -36,11 +36,13 @@ impl Model {
         rules.retain(|rule| rule.is_ipv6 == to.is_ipv6());
         rules.sort_by_key(|rule| rule.priority);
         let tables = rules.into_iter().map(|rule| rule.table).chain([MAIN_TABLE]);
-        let found = tables.into_iter().find_map(|table| self.route(table, to));
+        let found = tables
+            .into_iter()
+            .find_map(|table| self.route(table, to).filter(|route| route.to != To::Elsewhere));
         match &found?.to {
             To::Gateway(gateway, interface) => Some((*gateway, interface)),
             To::Interface(interface) => Some((to, interface)),
-            To::Unreachable | To::Other => None,
+            To::Unreachable | To::Elsewhere | To::Other => None,
         }
     }
 

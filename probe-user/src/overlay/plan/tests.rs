@@ -32,6 +32,7 @@ fn config(node: usize, nodes: usize) -> OverlayConfig {
         table: MAIN_TABLE,
         metric: DEFAULT_METRIC,
         relays: None,
+        local: Vec::new(),
         destinations: (0..nodes).filter(|other| *other != node).map(destination).collect(),
     }
 }
@@ -123,7 +124,7 @@ fn a_probe_goes_by_no_other_way_than_its_own() {
     assert_eq!(host.way(plan.gateways[1].address, Plan::mark(1, 0), None), None);
     assert!(host.way(plan.gateways[1].address, Plan::mark(1, 1), None).is_some());
     // Nor does what is to be relayed.
-    assert_eq!(host.way(tests::host(1), 0, Some("ov-2")), None);
+    assert_eq!(host.way(host(1), 0, Some("ov-2")), None);
 }
 
 proptest! {
@@ -190,6 +191,13 @@ fn routes_that_the_kernel_has_are_taken_over_if_they_agree() {
         assert_eq!(plan.adopted(2, &there), Some(2));
     }
     assert_eq!(plan.adopted(1, &BTreeSet::new()), None);
+    // Whatever table and metric they had.
+    let before = OverlayConfig { table: 100, metric: 7, ..config(0, 4) };
+    let before = Plan::new(&before, |name| {
+        plan.gateways.iter().find(|gateway| gateway.peer == name).map(|gateway| gateway.address)
+    })
+    .unwrap();
+    assert_eq!(plan.adopted(1, &before.routes(&[0, 2, 2])), Some(2));
     let elsewhere = |to: To| -> BTreeSet<Route> {
         let moved = |mut route: Route| {
             if route.key.table == MAIN_TABLE {
@@ -201,6 +209,59 @@ fn routes_that_the_kernel_has_are_taken_over_if_they_agree() {
     };
     assert_eq!(plan.adopted(1, &elsewhere(To::Interface("eth0".to_owned()))), None);
     assert_eq!(plan.adopted(1, &elsewhere(To::Gateway(address(9), tunnel(9)))), None);
+}
+
+/// A prefix that is new, or an agent that was killed between two routes, makes no other one of the rest.
+#[test]
+fn of_routes_that_do_not_agree_most_are_followed() {
+    let mut plan = plan(0, 4);
+    let more = ["10.90.0.0/16", "10.91.0.0/16"].map(|prefix| prefix.parse().unwrap());
+    plan.gateways[1].prefixes.extend(more);
+    let mut there = plan.routes(&[0, 2, 2]);
+    assert_eq!(plan.adopted(1, &there), Some(2));
+    there.retain(|route| route.key.prefix != more[0]);
+    assert_eq!(plan.adopted(1, &there), Some(2));
+    assert_eq!(plan.missing(1, 2, &there).collect::<Vec<_>>(), more[..1]);
+    assert_eq!(plan.missing(1, 1, &there).count(), 3);
+    let mut there = plan.routes(&[0, 2, 2]);
+    let direct = plan.routes(&direct(&plan));
+    let one = |route: &&Route| route.key.prefix == more[1] && route.key.table == MAIN_TABLE;
+    let (old, new) = (there.iter().find(one).unwrap().clone(), direct.iter().find(one).unwrap());
+    there.remove(&old);
+    there.insert(new.clone());
+    assert_eq!(plan.adopted(1, &there), Some(2));
+}
+
+/// What lies behind this host is delivered here, though the prefix of a destination covers it.
+#[test]
+fn what_is_local_is_not_sent_on() {
+    let mut plan = plan(0, 3);
+    plan.gateways[0].prefixes = vec!["10.0.0.0/8".parse().unwrap()];
+    let (lan, behind) = (prefix(0), host(0));
+    let routed = Model::new(&plan, &direct(&plan));
+    assert!(routed.way(behind, 0, Some("ov-1")).is_some(), "round and round");
+    plan.local = vec![lan];
+    let mut kept = Model::new(&plan, &direct(&plan));
+    let key = Key { table: MAIN_TABLE, prefix: lan, metric: 0 };
+    kept.routes.insert(Route { key, to: To::Interface("lan0".to_owned()) });
+    assert_eq!(kept.way(behind, 0, Some("ov-1")), Some((behind, "lan0")));
+}
+
+/// One route is wanted for one key, or the kernel would be asked for both for ever.
+#[test]
+fn no_two_routes_have_one_key() {
+    let mut plan = plan(0, 3);
+    let alone = Prefix::from(plan.gateways[0].address);
+    plan.gateways[0].prefixes.push(alone);
+    plan.gateways[1].address = "2001:db8::1".parse().unwrap();
+    plan.local = vec![prefix(0)];
+    let routes = plan.routes(&direct(&plan));
+    let keys: BTreeSet<Key> = routes.iter().map(|route| route.key).collect();
+    assert_eq!(keys.len(), routes.len());
+    // IPv6 asks the main table for the gateway.
+    let gateway = Prefix::from(plan.gateways[1].address);
+    let is_there = |route: &Route| route.key.prefix == gateway && route.key.table == MAIN_TABLE;
+    assert!(routes.iter().any(is_there));
 }
 
 #[test]

@@ -237,6 +237,7 @@ fn plan(node: usize, nodes: usize) -> Plan {
         table: MAIN_TABLE,
         metric: DEFAULT_METRIC,
         relays: None,
+        local: Vec::new(),
         destinations: (0..nodes).filter(|other| *other != node).map(destination).collect(),
     };
     Plan::new(&config, |name| name.parse().ok().map(address_of)).expect("all have addresses")
