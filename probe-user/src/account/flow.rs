@@ -173,7 +173,9 @@ impl Flow {
     fn refuses(&self, slot: &Slot, rules: &Rules) -> bool {
         let Some(anchor) = self.anchor else { return false };
         let gap = slot.sequence.wrapping_sub(anchor.sequence);
-        (rules.defects.has(Defect::Validation) && gap > 16)
+        let is_strict =
+            rules.defects.has(Defect::Validation) || rules.defects.has(Defect::Revalidation);
+        (is_strict && gap > 16)
             || (rules.defects.has(Defect::NoReflectorRestart)
                 && slot.reflector_sequence < anchor.reflector_sequence)
     }
