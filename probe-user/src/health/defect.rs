@@ -1,8 +1,8 @@
 //! Defects that can be put into the engine and the accounts, as negative controls: a simulator that does not find them
 //! is worth nothing. Only the feature `simulation` has them; without it all of this is nothing at compile time.
 
-/// One defect. The first two are those of the incident, each so bad that it needs no other; [`Defect::Revalidation`] and
-/// [`Defect::Pinning`] are the same as they were: either alone heals, and both together do not.
+/// One defect. The first two are those of the incident, each so bad that it needs no other. [`Defect::Revalidation`] and
+/// [`Defect::Pinning`] are the same as they were: either alone heals, both together do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Defect {
@@ -54,7 +54,7 @@ pub enum Defect {
     /// Probe validation: after a gap of more than 16 probes every answer is refused, until the way there has become unknown
     /// and so the path begins anew.
     Revalidation = 1 << 22,
-    /// Freshness: what falls silent or grows old is pinned unhealthy instead of becoming unknown, until probes pass again.
+    /// Freshness: what falls silent or grows old is pinned to unhealthy, instead of unknown, until probes pass again.
     Pinning = 1 << 23,
 }
 

@@ -212,7 +212,6 @@ impl Track {
         if self.silences >= self.longest_silence(now) && !self.alarmed {
             self.lapse(now, settings);
             self.forget(Unknown::Silence);
-            self.alarmed = settings.defects.has(Defect::Pinning);
         } else if self.is_expired(now, settings) {
             if settings.defects.has(Defect::Freshness) && self.alarmed {
                 self.evidence_at = None;
@@ -228,8 +227,7 @@ impl Track {
                 }
                 _ => self.forget(Unknown::Expired),
             }
-            self.alarmed = settings.defects.has(Defect::StaleIsUnhealthy)
-                || settings.defects.has(Defect::Pinning);
+            self.alarmed = settings.defects.has(Defect::StaleIsUnhealthy);
             self.fit = settings.defects.has(Defect::BornHealthy);
         } else if !self.fit || self.alarmed {
             self.fit = false;

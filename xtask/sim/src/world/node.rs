@@ -9,7 +9,7 @@ use probe_user::{
         observation::{Observation, moment},
     },
     random::Random,
-    verdict::Nanos,
+    verdict::{Direction, Nanos, State},
 };
 
 use super::Setup;
@@ -107,6 +107,7 @@ impl Node {
         let (settings, moment) = (&setup.settings, moment(now));
         for path in &mut self.paths {
             let health = &mut path.health;
+            path.account.heed(health.state_of(Direction::Forward) == State::Unknown);
             path.account.judge(&path.kernels, path.arrivals, now, &mut |flow, sent_at, outcome| {
                 Observation::new(flow, sent_at, outcome, moment).feed(health, moment, settings);
             });

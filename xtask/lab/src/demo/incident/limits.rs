@@ -4,7 +4,7 @@ use lab::Way;
 use probe_user::verdict::State;
 
 use super::{
-    record::{History, Record, all_settled},
+    record::{Connection, History, Record, all_settled},
     topology::{OTHER, SICK},
 };
 
@@ -14,6 +14,9 @@ pub(super) const RECOVERY: f64 = 10.0;
 pub(super) const BALANCER: f64 = 10.0;
 /// Seconds from its beginning within which workers have left the sick region's controller.
 pub(super) const WORKERS: f64 = 30.0;
+
+/// Seconds for which a stream that has nothing to do with the sick region may stand still: such as where this host is busy.
+pub(super) const PAST: f64 = 2.0;
 
 /// Something that is to leave the sick region while that is cut off, and to come back.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -76,6 +79,17 @@ impl Record {
             problems.extend(late(&what, "the beginning", left, WORKERS));
             if left.is_some() && back.is_none() {
                 problems.push(format!("the {name} has not come back to {SICK}"));
+            }
+        }
+        for Connection { name, stall, stall_at_first, .. } in
+            self.connections.iter().filter(|connection| connection.is_past)
+        {
+            let stall = stall.max(*stall_at_first);
+            if stall > PAST {
+                let text = format!(
+                    "the TCP stream {name} goes past {SICK}, and stood still for {stall:.1} s"
+                );
+                problems.push(text);
             }
         }
         problems.extend(self.broken());

@@ -99,6 +99,8 @@ pub(super) struct Requests {
 pub(super) struct Connection {
     /// From where to where.
     pub(super) name: String,
+    /// Whether it neither begins nor ends in the sick region.
+    pub(super) is_past: bool,
     /// The longest time without a record while only the first link had failed, in seconds.
     pub(super) stall_at_first: f64,
     /// And from when all had failed until the end.

@@ -13,6 +13,7 @@ use super::{
     balancer,
     observe::{self, Observer, Sighting},
     record::Connection,
+    topology::SICK,
     workers,
 };
 
@@ -24,7 +25,7 @@ const FLOWING: Duration = Duration::from_millis(500);
 /// Everybody who takes part.
 pub(super) struct Stage {
     // In the order in which they must go.
-    streams: Vec<(String, Stream)>,
+    streams: Vec<((&'static str, &'static str), Stream)>,
     pub(super) agents: Vec<Agent>,
     others: Vec<(&'static str, Process)>,
     pub(super) sightings: mpsc::Receiver<Sighting>,
@@ -66,7 +67,7 @@ impl Stage {
     pub(super) fn start_streams(&mut self) -> Result<()> {
         for (from, to) in STREAMS {
             let stream = Stream::start(self.lab.host(from)?, self.lab.host(to)?)?;
-            self.streams.push((format!("{from} → {to}"), stream));
+            self.streams.push(((from, to), stream));
         }
         Ok(())
     }
@@ -81,12 +82,13 @@ impl Stage {
 
     /// Ends all streams, and says how they fared.
     pub(super) fn finish_streams(&mut self, begun: Instant, cut: Instant) -> Vec<Connection> {
-        let finish = |(name, stream): (String, Stream)| {
+        let finish = |((from, to), stream): ((&str, &str), Stream)| {
             let stall_at_first = stream.longest_gap_between(begun, cut).as_secs_f64();
             let stall = stream.longest_gap(cut).as_secs_f64();
             let octets = stream.finish().map(|totals| totals.received);
             let octets = octets.map_err(|error| format!("{error:#}"));
-            Connection { name, stall_at_first, stall, octets }
+            let (name, is_past) = (format!("{from} → {to}"), from != SICK && to != SICK);
+            Connection { name, is_past, stall_at_first, stall, octets }
         };
         self.streams.drain(..).map(finish).collect()
     }
