@@ -145,10 +145,8 @@ fn verdict(screen: &mut Screen, record: &Record, ended: Vec<String>, options: &O
         );
         screen.line(&screen.state(State::Unhealthy, &text));
         list(screen, &stuck);
-        screen.line(
-            "It would be so until somebody restarts the agents. This is what we do not have: the same burst without --defect \
-             heals within seconds.",
-        );
+        screen.line("It would be so until somebody restarts the agents. This is what we do not have: the same burst without");
+        screen.line("--defect heals within seconds. (Streams flow even so, for where no way is healthy the overlay keeps one.)");
     }
     if !problems.is_empty() {
         screen.line(&screen.state(State::Unhealthy, "And what no defect is an excuse for:"));

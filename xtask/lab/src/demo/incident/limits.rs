@@ -154,4 +154,4 @@ fn late(what: &str, since: &str, seconds: Option<f64>, limit: f64) -> Option<Str
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -36,7 +36,7 @@ fn route(away: f64, direct: Option<f64>) -> History<Way> {
 }
 
 /// All as it must be.
-fn well() -> Record {
+pub(in super::super) fn well() -> Record {
     let connection = |name: &str, stall| Connection {
         name: name.to_owned(),
         is_past: stall < 1.0,
