@@ -18,9 +18,11 @@
 //! - [`report`]: what the outside is told of it.
 //! - [`reflect`]: the agent without senders.
 //! - `datapath`: which one it gets.
+//! - `defects`: those of a test-only build.
 
 mod capacity;
 mod datapath;
+mod defects;
 mod events;
 mod host;
 mod judge;

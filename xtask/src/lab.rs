@@ -1,10 +1,16 @@
 //! What runs in network namespaces: builds the agent and the lab, and becomes the lab.
 
-use std::{ffi::OsString, os::unix::process::CommandExt as _, process::Command};
+use std::{
+    ffi::OsString,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
+    build,
     host::Privilege,
     process::{Workspace, run as run_command, shown},
     setup::{self, Purpose},
@@ -17,6 +23,33 @@ use crate::{
 pub(crate) fn demo(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     setup::run(workspace, Purpose::Demo)?;
     become_lab(workspace, &["demo"], arguments)
+}
+
+/// `cargo xtask demo --incident`, with a defect if one is named: then with an agent that has it.
+///
+/// # Errors
+/// As [`become_lab`].
+pub(crate) fn incident(
+    workspace: &Workspace,
+    defect: Option<&str>,
+    arguments: &[OsString],
+) -> Result<()> {
+    setup::run(workspace, Purpose::Demo)?;
+    let Some(defect) = defect else {
+        return become_lab(workspace, &["demo", "--incident"], arguments);
+    };
+    let agent = defective_agent(workspace)?;
+    become_lab_with(workspace, &agent, &["demo", "--incident", "--defect", defect], arguments)
+}
+
+/// Builds the agent that has the defects of the incident, in a directory of its own: nobody is to mistake it for the product.
+fn defective_agent(workspace: &Workspace) -> Result<PathBuf> {
+    let release = workspace.release_directory()?;
+    let directory = release.with_file_name("defects");
+    let mut cargo = workspace.cargo(["build", "--release", "--package", "probe-user"]);
+    cargo.args(["--bin", "linkprobe", "--features", "simulation", "--target-dir"]);
+    run_command(cargo.arg(&directory))?;
+    Ok(directory.join("release/linkprobe"))
 }
 
 /// `cargo xtask bench reflector`: what is measured is compared with programs of others, which only tests need
@@ -46,6 +79,17 @@ pub(crate) fn bench_overlay(workspace: &Workspace, arguments: &[OsString]) -> Re
 /// # Errors
 /// Where the set-up or the build fails, or the lab cannot be started as root.
 fn become_lab(workspace: &Workspace, subcommand: &[&str], arguments: &[OsString]) -> Result<()> {
+    let agent = build::agent(workspace)?;
+    become_lab_with(workspace, &agent, subcommand, arguments)
+}
+
+/// The same with an agent of the caller's choice.
+fn become_lab_with(
+    workspace: &Workspace,
+    agent: &Path,
+    subcommand: &[&str],
+    arguments: &[OsString],
+) -> Result<()> {
     run_command(&mut workspace.cargo([
         "build",
         "--release",
@@ -54,8 +98,7 @@ fn become_lab(workspace: &Workspace, subcommand: &[&str], arguments: &[OsString]
         "--package",
         "lab",
     ]))?;
-    let release = workspace.release_directory()?;
-    let lab = release.join("lab");
+    let lab = workspace.release_directory()?.join("lab");
     let mut command = match Privilege::find() {
         Privilege::Root | Privilege::None => Command::new(&lab),
         Privilege::Sudo => {
@@ -64,7 +107,7 @@ fn become_lab(workspace: &Workspace, subcommand: &[&str], arguments: &[OsString]
             command
         }
     };
-    command.args(subcommand).arg("--agent").arg(release.join("linkprobe")).args(arguments);
+    command.args(subcommand).arg("--agent").arg(agent).args(arguments);
     if Privilege::find() == Privilege::None {
         bail!(
             "`lab {}` needs root, and sudo is not installed: as root, type\n  {}",

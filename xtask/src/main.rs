@@ -51,8 +51,8 @@ enum Subject {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Install what is missing: the BPF compiler and linker, ip, rustfmt, clippy, Prometheus, and for the
-    /// tests of interoperation and the benches stamp-suite, scapy, tshark, BIRD and FRR.
+    /// Install what is missing: the BPF compiler and linker, ip, HAProxy, rustfmt, clippy, Prometheus, and for
+    /// the tests of interoperation and the benches stamp-suite, scapy, tshark, BIRD and FRR.
     ///
     /// Says what is there and what it installs; takes no time if there is nothing to do. The other
     /// commands call it, each for its own purpose.
@@ -66,8 +66,18 @@ enum Command {
     /// Show three regions, an incident between two of them, and how it heals. Needs root.
     ///
     /// All of it happens in network namespaces of its own; the host's network is not touched. The
-    /// exit code is 0 only if every expected change of a verdict was seen, and no other.
+    /// exit code is 0 only if every expected change of a verdict was seen, and no other; with
+    /// --incident, if all moved and came back within the limits that it shows.
     Demo {
+        /// Instead: the incident, with an overlay, TCP streams, HAProxy and workers that all have to get
+        /// over a region that is cut off for some seconds.
+        #[arg(long)]
+        incident: bool,
+        /// With agents that have what was wrong in the incident: the validation of probes, the freshness of
+        /// link state, or both. They are a test-only build. With both, the exit code is 0 only if all is stuck.
+        #[arg(long, value_name = "DEFECT", requires = "incident")]
+        #[arg(value_parser = ["validation", "freshness", "both"])]
+        defect: Option<String>,
         /// Arguments for the demo itself; `cargo xtask demo -- --help` lists them.
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
@@ -126,7 +136,10 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Setup { purpose } => setup::run(&workspace, purpose),
         Command::Build => build::run(&workspace),
-        Command::Demo { arguments } => lab::demo(&workspace, &arguments),
+        Command::Demo { incident: true, defect, arguments } => {
+            lab::incident(&workspace, defect.as_deref(), &arguments)
+        }
+        Command::Demo { arguments, .. } => lab::demo(&workspace, &arguments),
         Command::Bench { subject: Subject::Reflector, arguments } => {
             lab::bench_reflector(&workspace, &arguments)
         }

@@ -171,11 +171,11 @@ impl Flow {
     /// Never in the product, where every answer to a probe that waits counts. The defects are those of validators that
     /// expect answers to stay within a window, or the reflector's numbers to grow.
     fn refuses(&self, slot: &Slot, rules: &Rules) -> bool {
-        let Some(anchor) = self.anchor else { return false };
-        let gap = slot.sequence.wrapping_sub(anchor.sequence);
-        (rules.defects.has(Defect::Validation) && gap > 16)
-            || (rules.defects.has(Defect::NoReflectorRestart)
-                && slot.reflector_sequence < anchor.reflector_sequence)
+        is_beyond_gap(self.anchor, slot, rules)
+            || rules.defects.has(Defect::NoReflectorRestart)
+                && self
+                    .anchor
+                    .is_some_and(|anchor| slot.reflector_sequence < anchor.reflector_sequence)
     }
 
     fn skip(&mut self) {
@@ -334,6 +334,7 @@ impl Flow {
         now: Nanos,
         sink: &mut impl FnMut(Nanos, Outcome),
     ) {
+        let anchor = self.anchor;
         let Missed { given_up, answered_seen, totals } = &mut *self.missed;
         let answered = memory.answered();
         let new = answered.wrapping_sub(*answered_seen);
@@ -343,7 +344,7 @@ impl Flow {
         if new > 0 && !is_next {
             given_up.retain(|probe| {
                 let slot = memory.slot(probe.sequence);
-                let late = is_answer(&slot, probe.sequence);
+                let late = is_answer(&slot, probe.sequence) && !is_beyond_gap(anchor, &slot, rules);
                 if late {
                     self.rtt.add(slot.round_trip);
                     totals.answered += 1;
@@ -371,6 +372,16 @@ impl Flow {
         }
         self.has_given_up = !given_up.is_empty();
     }
+}
+
+/// Whether a validator refuses an answer that expects no more than 16 probes since the last one. Never in the product.
+fn is_beyond_gap(anchor: Option<Anchor>, slot: &Slot, rules: &Rules) -> bool {
+    let is_strict =
+        rules.defects.has(Defect::Validation) || rules.defects.has(Defect::Revalidation);
+    // What is late comes from before the last one.
+    let beyond =
+        |anchor: Anchor| (17..1 << 31).contains(&slot.sequence.wrapping_sub(anchor.sequence));
+    is_strict && anchor.is_some_and(beyond)
 }
 
 /// Whether a slot holds the answer to the probe with this number.

@@ -8,7 +8,7 @@ use super::{
     located::{Clues, Located, Place},
     visits::{CONVINCING, Latest, Sums, Visits},
 };
-use crate::verdict::Nanos;
+use crate::{health::defect::Defect, verdict::Nanos};
 
 /// The share of the peer's usual probes from which on they come as usual.
 const USUAL: f64 = 0.7;
@@ -50,6 +50,15 @@ impl Path {
     /// Probes are sent at another pace from now on.
     pub const fn set_interval(&mut self, interval: Nanos) {
         self.rules.interval = interval;
+    }
+
+    /// Takes in whether the way there is unknown, which matters to [`Defect::Revalidation`] alone.
+    pub fn heed(&mut self, is_unknown: bool) {
+        if self.rules.defects.has(Defect::Revalidation) && is_unknown {
+            for flow in &mut self.flows {
+                flow.anchor = None;
+            }
+        }
     }
 
     /// Judges all probes of which something can be said by now. `sink` is told the index of the flow, when

@@ -17,12 +17,11 @@ use crate::{
     datapath::{Datapath, SessionKeys, attach, clock, memory::SessionMemory},
     health::{
         self,
-        defect::Defects,
         observation::{Observation, moment},
     },
     report::Probes,
     sender::{Attempts, Target, template::Template},
-    verdict::Nanos,
+    verdict::{Direction, Nanos, State as Verdict},
 };
 
 /// A path to a peer whose address is known.
@@ -93,6 +92,7 @@ impl Path {
         memories: &mut Vec<SessionMemory<'d>>,
         sink: &mut impl FnMut(&Observation, Outcome, &mut health::Path),
     ) {
+        self.account.heed(self.health.state_of(Direction::Forward) == Verdict::Unknown);
         memories.clear();
         memories.extend(self.flows.iter().map(|flow| datapath.session(flow.ssid)));
         for (flow, memory) in self.flows.iter_mut().zip(memories.iter()) {
@@ -217,7 +217,7 @@ impl State {
             timeout: nanos(config.probe.timeout),
             slots: self.datapath.options().slots,
             stateful: peer.reflector == ReflectorKind::Stateful,
-            defects: Defects::NONE,
+            defects: self.settings.defects,
         };
         let now = moment(clock::monotonic());
         Ok(Path {

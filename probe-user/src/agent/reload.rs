@@ -15,7 +15,7 @@ impl State {
     pub fn reload(&mut self, loaded: Result<(Config, Settings), String>) -> Result<String, String> {
         let applied = loaded.and_then(|(config, settings)| {
             self.accepts(&config)?;
-            self.settings = settings;
+            self.settings = Settings { defects: self.settings.defects, ..settings };
             Ok(self.apply(config))
         });
         self.last_reload_successful = applied.is_ok();

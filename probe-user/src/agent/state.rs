@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use anyhow::{Context as _, Result};
 
 use super::{
-    capacity, events::Events, host::Watch, judge::Heartbeat, overlay::Overlay, paths::Relayed,
-    peers::Peer, regions::Region, report::Moment,
+    capacity, defects, events::Events, host::Watch, judge::Heartbeat, overlay::Overlay,
+    paths::Relayed, peers::Peer, regions::Region, report::Moment,
 };
 use crate::{
     account::Outcome,
@@ -56,6 +56,7 @@ impl State {
     /// # Errors
     /// Where the kernel refuses; the message says what.
     pub(super) fn start(config: Config, overlay: Option<Overlay>) -> Result<Self> {
+        let defects = defects::chosen()?;
         let RecordConfig { directory, limit } = &config.record;
         let recorder = directory.as_ref().map(|directory| {
             Recorder::start(directory, *limit).with_context(|| {
@@ -99,7 +100,7 @@ impl State {
         let sender = Sender::start(sockets, interval, attempts.clone())
             .context("cannot start the sending thread")?;
         let mut state = Self {
-            settings: config.health.settings(&config.probe),
+            settings: Settings { defects, ..config.health.settings(&config.probe) },
             node: Node::default(),
             datapath,
             sender,

@@ -1,9 +1,10 @@
 //! Defects that can be put into the engine and the accounts, as negative controls: a simulator that does not find them
 //! is worth nothing. Only the feature `simulation` has them; without it all of this is nothing at compile time.
 
-/// One defect. The first two are those of the incident.
+/// One defect. The first two are those of the incident, each so bad that it needs no other. [`Defect::Revalidation`] and
+/// [`Defect::Pinning`] are the same as they were: either alone heals, both together do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u64)]
 pub enum Defect {
     /// Probe validation: after a gap of more than 16 probes every answer is refused, for its number is out of
     /// the window.
@@ -70,11 +71,16 @@ pub enum Defect {
     HastyLeastBad = 1 << 30,
     /// Candidates count of which nothing was heard lately.
     Unheard = 1 << 31,
+    /// Probe validation: after a gap of more than 16 probes every answer is refused, until the way there has become unknown
+    /// and so the path begins anew.
+    Revalidation = 1 << 32,
+    /// Freshness: what falls silent or grows old is pinned to unhealthy, instead of unknown, until probes pass again.
+    Pinning = 1 << 33,
 }
 
 /// A set of defects.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Defects(#[cfg(feature = "simulation")] u32);
+pub struct Defects(#[cfg(feature = "simulation")] u64);
 
 impl Defects {
     /// What the product has.
@@ -88,7 +94,7 @@ impl Defects {
     #[cfg(feature = "simulation")]
     #[must_use]
     pub const fn with(self, defect: Defect) -> Self {
-        Self(self.0 | defect as u32)
+        Self(self.0 | defect as u64)
     }
 
     /// Whether it is there.
@@ -96,7 +102,7 @@ impl Defects {
     #[must_use]
     pub const fn has(self, defect: Defect) -> bool {
         #[cfg(feature = "simulation")]
-        return self.0 & defect as u32 != 0;
+        return self.0 & defect as u64 != 0;
         #[cfg(not(feature = "simulation"))]
         {
             let _ = defect;

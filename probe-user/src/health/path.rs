@@ -221,6 +221,11 @@ impl Path {
                 (State::Unhealthy, cause) if settings.defects.has(Defect::MildAlarm) => {
                     (State::Degraded, cause)
                 }
+                (State::Unknown, Cause::Silence | Cause::Expired)
+                    if settings.defects.has(Defect::Pinning) =>
+                {
+                    (State::Unhealthy, Cause::Loss)
+                }
                 other => other,
             };
         };

@@ -27,6 +27,10 @@ use crate::{
 
 /// Where every agent listens, in its own namespace.
 pub const WEB: &str = "127.0.0.1:9862";
+/// The port of it, by which an agent that is open can be asked from elsewhere.
+pub const WEB_PORT: u16 = 9862;
+/// The port at which an agent that is open answers HAProxy's agent checks.
+pub const AGENT_CHECK_PORT: u16 = 9863;
 /// How long an agent may take to become ready.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long an answer of its API may take.
@@ -45,8 +49,12 @@ pub struct Mesh {
     pub ipv6: bool,
     /// Probe through the tunnels of the lab's overlay instead, and route the LANs behind them.
     pub overlay: bool,
+    /// Listen on all addresses instead, and answer HAProxy's agent checks too.
+    pub open: bool,
     /// More TOML for each config, after everything else: whole tables.
     pub more: String,
+    /// Environment variables of each agent, besides those that we have.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Mesh {
@@ -57,7 +65,9 @@ impl Default for Mesh {
             flows: 4,
             ipv6: false,
             overlay: false,
+            open: false,
             more: String::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -66,15 +76,22 @@ impl Mesh {
     /// The config of the agent of a site, with all other sites as peers.
     #[must_use]
     pub fn config(&self, lab: &Lab, site: &Site) -> String {
-        let Self { interval, timeout, flows, ipv6, overlay, more } = self;
+        let Self { interval, timeout, flows, ipv6, overlay, open, more, environment: _ } = self;
         let (node, region) = (node(site), site.name());
         let mut text = format!(
             "[node]\nname = \"{node}\"\nregion = \"{region}\"\ninterfaces = [\"{INTERFACE}\"]\n\n\
              [probe]\ninterval = \"{}ms\"\ntimeout = \"{}ms\"\nflows = {flows}\n\n\
-             [web]\nlisten = \"{WEB}\"\n",
+             [web]\n",
             interval.as_millis(),
             timeout.as_millis(),
         );
+        text += &if *open {
+            format!(
+                "listen = \"0.0.0.0:{WEB_PORT}\"\nagent_check = \"0.0.0.0:{AGENT_CHECK_PORT}\"\n"
+            )
+        } else {
+            format!("listen = \"{WEB}\"\n")
+        };
         for peer in lab.sites().iter().filter(|peer| peer.number() != site.number()) {
             let address: IpAddr = match (*overlay, *ipv6) {
                 (false, false) => peer.ipv4().into(),
@@ -115,7 +132,11 @@ impl Mesh {
         let agents = lab
             .sites()
             .iter()
-            .map(|site| Agent::start(lab, site, binary, &self.config(lab, site)))
+            .map(|site| {
+                let mut command = Command::new(binary);
+                command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+                Agent::start_by(command, lab, site, &self.config(lab, site))
+            })
             .collect::<Result<Vec<_>>>()?;
         for agent in &agents {
             agent.await_ready()?;
@@ -156,10 +177,14 @@ impl Agent {
     /// # Errors
     /// Where config or process cannot be made.
     pub fn start(lab: &Lab, site: &Site, binary: &Path, config: &str) -> Result<Self> {
+        Self::start_by(Command::new(binary), lab, site, config)
+    }
+
+    /// The same by a command that the arguments are added to.
+    fn start_by(mut command: Command, lab: &Lab, site: &Site, config: &str) -> Result<Self> {
         let node = node(site);
         let path = lab.directory().join(format!("{node}.toml"));
         fs::write(&path, config).with_context(|| path.display().to_string())?;
-        let mut command = Command::new(binary);
         command.arg("run").arg("--config").arg(&path);
         let process = site.spawn(command)?;
         let client = Client::new(site.namespace())?;

@@ -5,8 +5,10 @@
 //! - [`plan`]: the steps.
 //! - [`watch`]: asks the agents.
 //! - [`screen`] and [`table`]: what is shown.
+//! - [`incident`]: another one: a whole region that is cut off, and all that is to move and to come back.
 
 mod expect;
+pub(crate) mod incident;
 mod observe;
 mod plan;
 mod screen;
@@ -23,7 +25,7 @@ use anyhow::{Context as _, Result, bail};
 use expect::{Episode, Fault, Finding};
 use lab::{Agent, Lab, Loss, Mesh, agent, clock};
 use observe::{Change, Observer};
-use plan::Plan;
+use plan::{Plan, Step};
 use probe_user::verdict::State;
 use screen::Screen;
 use watch::Sample;
@@ -40,6 +42,17 @@ const DELAYS: [(&str, &str, u64); 6] = [
     ("nyc", "sin", 6),
     ("sin", "nyc", 7),
 ];
+/// What happens, and the seconds that it usually takes.
+const STEPS: [Step; 8] = [
+    ("waiting for verdicts", 3.0),
+    ("all is well", 3.0),
+    ("30 % loss", 4.0),
+    ("cleared", 2.0),
+    ("calm", 1.5),
+    ("blackhole", 3.5),
+    ("cleared", 2.0),
+    ("calm", 1.5),
+];
 /// How long is waited at most for all to be healthy at the start.
 const START_LIMIT: Duration = Duration::from_secs(15);
 /// How long is waited at most for recovery, so that a slow one is measured.
@@ -54,10 +67,19 @@ pub(crate) struct Options {
     /// Leaves configs and logs of the agents, and says where
     #[arg(long)]
     keep_logs: bool,
+    /// Instead: a whole region is cut off for some seconds, with all that depends on it
+    #[arg(long)]
+    incident: bool,
+    #[command(flatten)]
+    of_incident: incident::Options,
 }
 
-/// Runs it; true if all was seen that had to be, and nothing else.
+/// Runs one; true if all was seen that had to be, and nothing else.
 pub(crate) fn run(options: Options) -> Result<bool> {
+    if options.incident {
+        let binary = agent::binary(options.agent)?;
+        return incident::run(&binary, options.keep_logs, &options.of_incident);
+    }
     let mut screen = Screen::new();
     let binary = agent::binary(options.agent)?;
     let lab = Lab::builder().sites(&REGIONS).keep_files(options.keep_logs).build()?;
@@ -74,7 +96,7 @@ pub(crate) fn run(options: Options) -> Result<bool> {
     ));
     let agents = mesh.start(&lab, &binary)?;
     let samples = watch::start(&agents);
-    let (observer, plan) = (Observer::default(), Plan::new());
+    let (observer, plan) = (Observer::default(), Plan::new(&STEPS));
     let mut demo =
         Demo { lab, screen, samples, observer, plan, changes: Vec::new(), started: false };
     let outcome = demo.play();
@@ -249,7 +271,7 @@ impl Demo {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => bail!("no agent is left"),
             }
-            self.screen.progress(&self.plan, &self.observer);
+            self.screen.progress(&self.plan, |state| self.observer.count(state));
             if until(&self.observer) {
                 return Ok(true);
             }

@@ -17,6 +17,9 @@ enum Command {
     /// Measure, as ratios within one run
     #[command(subcommand)]
     Bench(bench::Subject),
+    /// Stay registered with a controller, whatever happens to it; for the demo
+    #[command(hide = true)]
+    Worker(demo::incident::workers::Worker),
     /// Build a lab and keep it until interrupted, to look around with `ip netns exec`
     Hold(hold::Options),
 }
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
         Command::Bench(subject) => bench::run(&subject),
         Command::Demo(options) => demo::run(options),
         Command::Hold(options) => hold::run(&options),
+        Command::Worker(worker) => worker.run(),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -96,6 +96,12 @@ impl Site {
         format!("fd78:0:0:{:x}::/64", self.number())
     }
 
+    /// Its IPv4 address on the LAN, at which hosts of all regions reach it: 10.78.S.1.
+    #[must_use]
+    pub const fn lan_gateway(&self) -> Ipv4Addr {
+        self.lan_gateways().0
+    }
+
     /// Its addresses on the LAN.
     const fn lan_gateways(&self) -> (Ipv4Addr, Ipv6Addr) {
         let ipv6 = Ipv6Addr::new(0xfd78, 0, 0, self.number() as u16, 0, 0, 0, 1);

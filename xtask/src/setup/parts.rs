@@ -50,6 +50,13 @@ pub(super) const PARTS: &[Part] = &[
         install: |_, apt| apt.install(&["iproute2"]),
     },
     Part {
+        name: "HAProxy",
+        purpose: Purpose::Demo,
+        takes: "some seconds",
+        find: |_| find_program("haproxy").map(|_| "HAProxy".to_owned()),
+        install: |_, apt| apt.install_dormant("haproxy", "haproxy"),
+    },
+    Part {
         name: "rustfmt",
         purpose: Purpose::Test,
         takes: "some seconds",
@@ -112,13 +119,6 @@ pub(super) const PARTS: &[Part] = &[
         takes: "some seconds",
         find: |_| peers::find_frr(),
         install: |_, apt| apt.install_dormant("frr", "frr"),
-    },
-    Part {
-        name: "HAProxy",
-        purpose: Purpose::Test,
-        takes: "some seconds",
-        find: |_| find_program("haproxy").map(|_| "HAProxy".to_owned()),
-        install: |_, apt| apt.install_dormant("haproxy", "haproxy"),
     },
 ];
 

@@ -117,14 +117,14 @@ fn a_probe_goes_the_way_of_its_candidate_whatever_was_chosen() {
 #[test]
 fn a_probe_goes_by_no_other_way_than_its_own() {
     let plan = plan(0, 3);
-    let mut host = Model::new(&plan, &direct(&plan));
-    host.down.insert(tunnel(1));
+    let mut kept = Model::new(&plan, &direct(&plan));
+    kept.down.insert(tunnel(1));
     let to = plan.gateways[0].address;
-    assert_eq!(host.way(to, Plan::mark(0, 0), None), None);
-    assert_eq!(host.way(plan.gateways[1].address, Plan::mark(1, 0), None), None);
-    assert!(host.way(plan.gateways[1].address, Plan::mark(1, 1), None).is_some());
+    assert_eq!(kept.way(to, Plan::mark(0, 0), None), None);
+    assert_eq!(kept.way(plan.gateways[1].address, Plan::mark(1, 0), None), None);
+    assert!(kept.way(plan.gateways[1].address, Plan::mark(1, 1), None).is_some());
     // Nor does what is to be relayed.
-    assert_eq!(host.way(host(1), 0, Some("ov-2")), None);
+    assert_eq!(kept.way(host(1), 0, Some("ov-2")), None);
 }
 
 proptest! {

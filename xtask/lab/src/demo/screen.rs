@@ -8,7 +8,7 @@ use std::{
 
 use probe_user::verdict::State;
 
-use crate::demo::{observe::Observer, plan::Plan};
+use crate::demo::plan::Plan;
 use lab::clock;
 
 /// Characters of the progress bar.
@@ -47,8 +47,8 @@ impl Screen {
         let _ = writeln!(io::stdout(), "{clear}{text}");
     }
 
-    /// The progress line; nothing without a terminal.
-    pub(crate) fn progress(&mut self, plan: &Plan, observer: &Observer) {
+    /// The progress line, with how many verdicts are in each state; nothing without a terminal.
+    pub(crate) fn progress(&mut self, plan: &Plan, count: impl Fn(State) -> usize) {
         let due = self.drawn.is_none_or(|drawn| drawn.elapsed().as_secs_f64() >= FRAME);
         if !self.terminal || !due {
             return;
@@ -58,7 +58,7 @@ impl Screen {
         let counts: Vec<String> =
             [State::Healthy, State::Degraded, State::Unhealthy, State::Unknown]
                 .into_iter()
-                .map(|state| (state, observer.count(state)))
+                .map(|state| (state, count(state)))
                 .filter(|(_, count)| *count > 0)
                 .map(|(state, count)| self.state(state, &format!("{count} {state}")))
                 .collect();

@@ -45,15 +45,21 @@ pub(crate) fn lines(rows: &[(String, &Judgement, Vec<Loss>)]) -> Vec<String> {
             ]);
         }
     }
+    aligned(&table)
+}
+
+/// A table with aligned columns, and a rule below its first row, the heads.
+pub(super) fn aligned<const COLUMNS: usize>(table: &[[String; COLUMNS]]) -> Vec<String> {
     let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..heads.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &[String; 8]| {
+    let widths: Vec<usize> = (0..COLUMNS).map(|column| width(column).unwrap_or(0)).collect();
+    let line = |row: &[String; COLUMNS]| {
         let cells: Vec<String> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         cells.join("  ").trim_end().to_owned()
     };
     let mut lines: Vec<String> = table.iter().map(line).collect();
-    lines.insert(1, "─".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1)));
+    let rule = widths.iter().sum::<usize>() + 2 * COLUMNS.saturating_sub(1);
+    lines.insert(lines.len().min(1), "─".repeat(rule));
     lines
 }
 

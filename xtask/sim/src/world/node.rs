@@ -9,7 +9,7 @@ use probe_user::{
         observation::{Observation, moment},
     },
     random::Random,
-    verdict::Nanos,
+    verdict::{Direction, Nanos, State},
 };
 
 use super::{
@@ -167,6 +167,7 @@ impl Node {
         let (settings, moment) = (&setup.settings, moment(now));
         for path in &mut self.paths {
             let (health, recent, heard) = (&mut path.health, &mut path.recent, &mut path.heard);
+            path.account.heed(health.state_of(Direction::Forward) == State::Unknown);
             path.account.judge(&path.kernels, path.arrivals, now, &mut |flow, sent_at, outcome| {
                 if let Outcome::Answered { round_trip } = outcome {
                     recent.add(round_trip);
