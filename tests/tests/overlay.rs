@@ -2,44 +2,26 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use lab::{Agent, Lab, Loss, Mesh, Signal, Stream, Way, agent, clock};
-use probe_user::{report::overlay::Overlay, verdict::State};
-use tests::agents::{PATIENCE, eventually};
+use anyhow::{Context as _, Result};
+use lab::{Agent, Lab, Loss, Signal, Stream, Way, agent, clock};
+use probe_user::{report::overlay::Destination, verdict::State};
+use tests::{
+    agents::{PATIENCE, eventually},
+    overlay::{is_well, mesh, routes},
+};
 
 const SITES: [&str; 3] = ["fra", "nyc", "sin"];
-
-fn mesh() -> Mesh {
-    Mesh { overlay: true, more: "[health]\nprofile = \"fast\"\n".to_owned(), ..Mesh::default() }
-}
 
 fn relay(name: &str) -> Way {
     Way::Relay(name.to_owned())
 }
 
-fn routes(agent: &Agent) -> Result<Overlay> {
-    let (status, body) = agent.get("/api/v1/overlay")?;
-    if status != 200 {
-        bail!("{} answers {status}: {body}", agent.node());
-    }
-    serde_json::from_str(&body).with_context(|| body.clone())
-}
-
 /// Whether an agent sends everything directly, over paths that it has found healthy, and so does the kernel.
 fn is_direct_and_well(agent: &Agent) -> Result<bool> {
-    let overlay = routes(agent)?;
-    Ok(overlay.problems.is_empty()
-        && overlay.destinations.iter().all(|destination| {
-            let healthy = |candidate: &probe_user::report::overlay::Candidate| {
-                candidate.forward.verdict == State::Healthy
-                    && candidate.reverse.verdict == State::Healthy
-            };
-            let is_direct = destination.via.is_none();
-            is_direct
-                && destination.installed
-                && destination.candidates.len() == SITES.len() - 1
-                && destination.candidates.iter().all(healthy)
-        }))
+    let is_direct = |to: &Destination| {
+        to.via.is_none() && to.installed && to.candidates.len() == SITES.len() - 1
+    };
+    Ok(is_well(agent)? && routes(agent)?.destinations.iter().all(is_direct))
 }
 
 /// Three gateways whose agents have found all well.

@@ -4,12 +4,10 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Agent, Lab, Mesh, Site, Way, agent};
-use probe_user::{report::overlay::Overlay, verdict::State};
-use tests::agents::eventually;
-
-fn mesh() -> Mesh {
-    Mesh { overlay: true, more: "[health]\nprofile = \"fast\"\n".to_owned(), ..Mesh::default() }
-}
+use tests::{
+    agents::{PATIENCE, eventually},
+    overlay::{is_well, mesh, routes},
+};
 
 /// What a command prints in a site.
 fn output(site: &Site, line: &str) -> Result<String> {
@@ -19,10 +17,6 @@ fn output(site: &Site, line: &str) -> Result<String> {
     let output = site.output(command)?;
     ensure!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
-}
-
-fn routes(agent: &Agent) -> Result<Overlay> {
-    Ok(serde_json::from_str(&agent.get("/api/v1/overlay")?.1)?)
 }
 
 /// Three gateways, of which the first has an agent, once it has put in its routes.
@@ -117,14 +111,6 @@ fn routes_stay_when_the_agent_ends_and_go_when_they_are_flushed() -> Result<()> 
     Ok(())
 }
 
-/// Whether an agent finds every candidate healthy, and nothing wrong.
-fn is_well(agent: &Agent) -> Result<bool> {
-    let overlay = routes(agent)?;
-    let mut candidates = overlay.destinations.iter().flat_map(|to| &to.candidates);
-    let all_healthy = candidates.all(|candidate| candidate.forward.verdict == State::Healthy);
-    Ok(all_healthy && overlay.problems.is_empty())
-}
-
 #[test]
 fn ipv6_is_routed_too() -> Result<()> {
     let lab = Lab::builder().sites(&["fra", "nyc", "sin"]).overlay().build()?;
@@ -208,7 +194,7 @@ fn two_agents_do_not_route_in_one_place() -> Result<()> {
     let fra = lab.site("fra")?;
     let config = mesh().config(&lab, fra).replace(":9862", ":9872");
     let second = Agent::start(&lab, fra, &agent::binary(None)?, &config)?;
-    let status = second.process().wait(tests::agents::PATIENCE)?;
+    let status = second.process().wait(PATIENCE)?;
     let told = second.process().logs()?;
     assert!(!status.success() && told.contains("another agent routes"), "{told}");
     Ok(())

@@ -316,7 +316,7 @@ fn peer(address: &Address) -> u32 {
 fn counted(address: &Address, interface: u32) -> u32 {
     let way = Way { peer: *address, interface, reserved: 0 };
     // SAFETY: as above.
-    unsafe { WAYS.get(&way) }.copied().unwrap_or_else(|| peer(address))
+    unsafe { WAYS.get(way) }.copied().unwrap_or_else(|| peer(address))
 }
 
 /// Notes that a peer's probe came.
