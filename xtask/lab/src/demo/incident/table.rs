@@ -13,11 +13,12 @@ pub(super) fn lines(record: &Record) -> Vec<String> {
     lines.push(String::new());
     lines.extend(aligned(&streams(record)));
     lines.push(String::new());
-    lines.push(
-        "At first only one link was lost, and the overlay led around it; then all were. TCP tries again after times that double, \
-         which comes on top of the burst."
-            .to_owned(),
-    );
+    for line in [
+        "At first only one link was lost, and the overlay led around it; then all were. TCP tries again after",
+        "times that double, which comes on top of the burst.",
+    ] {
+        lines.push(line.to_owned());
+    }
     let requests = &record.seen.requests;
     lines.push(format!(
         "Through HAProxy: {} requests answered in full ({} octets), {} failed.",
