@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the preferred controller must have been good until workers go back to it. Five minutes are usual; a demo is not
 /// to take so long.
 const RETURN: &str = "5s";
+/// The least time between two moves; ten seconds are usual. The first is that to the preferred controller, at the start.
+const DWELL: &str = "5s";
 
 /// Starts a controller in each of the two regions. They live as long as this process does.
 ///
@@ -75,7 +77,10 @@ pub(super) fn start(lab: &Lab, linkprobe: &Path) -> Result<Vec<Process>> {
         let file = lab.directory().join(format!("targets-{place}.toml"));
         fs::write(&file, targets(lab, place)?).with_context(|| file.display().to_string())?;
         let mut command = Command::new(linkprobe);
-        command.args(["guard", "--return", RETURN, "--targets"]).arg(&file).arg("--");
+        command
+            .args(["guard", "--return", RETURN, "--min-dwell", DWELL, "--targets"])
+            .arg(&file)
+            .arg("--");
         command.arg(&worker).args(["worker", "--name", place, "{target}"]);
         lab.host(place)?.spawn(command)
     };
