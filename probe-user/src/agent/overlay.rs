@@ -1,5 +1,5 @@
-//! The overlay of an agent: the candidates are probed with the paths to peers, the judge chooses among them, and the actuator
-//! is told.
+//! The overlay of an agent: the candidates are probed with the paths to peers, the judge chooses among them, and the
+//! actuator is told.
 //!
 //! - `report`: what the outside is told.
 
