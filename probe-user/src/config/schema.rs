@@ -1,10 +1,14 @@
 //! The config as a JSON Schema, for editors that complete and check TOML.
+//!
+//! - `overlay`: `[overlay]`.
+
+mod overlay;
 
 use serde_json::{Value, json};
 
 use super::reflector::{MAX_RATE, ReflectorConfig};
 use super::value::{MAX_NAME, readable};
-use super::{DEFAULT_METRIC, HealthConfig, ProbeConfig, Profile, RecordConfig, WebConfig, hook};
+use super::{HealthConfig, ProbeConfig, Profile, RecordConfig, WebConfig, hook};
 use crate::{health::settings::limits, hooks::Kind};
 
 const DURATION: &str = r"^\s*([0-9]+(\.[0-9]+)?\s*[a-zA-Zµ]+\s*)+$";
@@ -27,7 +31,7 @@ pub fn schema() -> Value {
             "auth": auth(),
             "reflector": reflector(),
             "peer": { "type": "array", "description": "Whom to probe.", "items": peer() },
-            "overlay": overlay(),
+            "overlay": overlay::section(),
             "web": web(),
             "hook": { "type": "array", "description": "Who is told of changes.", "items": hook() },
         },
@@ -275,67 +279,6 @@ fn peer() -> Value {
                 "type": "string",
                 "description": "The id of the key that this peer is probed with instead of auth.key; \"none\" for unauthenticated mode.",
                 "minLength": 1,
-            },
-        }),
-    )
-}
-
-fn overlay() -> Value {
-    let names = json!({ "type": "array", "items": name("Name of a peer."), "uniqueItems": true });
-    let mut relays = names;
-    relays["description"] = json!(
-        "The peers through which others are reached; all that have a destination unless given."
-    );
-    let destination = section(
-        "What lies behind a gateway.",
-        &["peer", "interface"],
-        &json!({
-            "peer": name("The peer that is the gateway. Its address is an IP address."),
-            "interface": {
-                "type": "string",
-                "description": "The tunnel to it, which nothing else uses.",
-                "pattern": r"^[^\s/:]+$",
-                "maxLength": 15,
-            },
-            "prefixes": {
-                "type": "array",
-                "description": "The prefixes behind it; none for one that only relays.",
-                "items": { "type": "string", "minLength": 1 },
-                "uniqueItems": true,
-            },
-        }),
-    );
-    section(
-        "What is routed around sick paths.",
-        &["destinations"],
-        &json!({
-            "table": {
-                "description": "The routing table for the routes: a number or \"main\".",
-                "oneOf": [
-                    { "type": "integer", "minimum": 1, "maximum": i32::MAX },
-                    { "const": "main" },
-                ],
-                "default": "main",
-            },
-            "metric": {
-                "type": "integer",
-                "description": "The metric of the routes; the kernel takes the lowest of several.",
-                "minimum": 1,
-                "maximum": i32::MAX,
-                "default": DEFAULT_METRIC,
-            },
-            "relays": relays,
-            "local": {
-                "type": "array",
-                "description": "What lies behind this node, where it is within the prefix of a destination.",
-                "items": { "type": "string", "minLength": 1 },
-                "uniqueItems": true,
-            },
-            "destinations": {
-                "type": "array",
-                "description": "What is routed.",
-                "items": destination,
-                "minItems": 1,
             },
         }),
     )
