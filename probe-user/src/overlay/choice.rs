@@ -274,7 +274,7 @@ impl<'v> Sight<'v> {
             b.rank().cmp(&a.rank()).then(most(a).total_cmp(&most(b)))
         };
         // One that is healthy, but not for long, will be that soon.
-        let others = self.others().filter(|(_, view)| !view.is_healthy());
+        let others = self.others().filter(|(_, view)| !view.is_healthy() && !view.is_down);
         let better = others.filter(|(_, view)| is_better(view));
         better.min_by(|(_, a), (_, b)| least(a, b)).map(|(to, _)| (to, Reason::LeastBad))
     }

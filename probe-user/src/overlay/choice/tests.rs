@@ -124,6 +124,9 @@ fn invariant_12_a_node_that_is_cut_off_stays_where_it_is() {
     let little = view(State::Unhealthy, Cause::Loss, 0.05);
     assert_eq!(seen_from(DIRECT, &[little, LOSSY, GRAY], true), None);
     assert_eq!(seen_from(DIRECT, &[little, LOSSY, GRAY], false), Some((2, Reason::LeastBad)));
+    // Not to where nothing can be sent, however little was lost there.
+    let down = View { is_down: true, ..little };
+    assert_eq!(seen_from(DIRECT, &[SILENT, down, SILENT], true), None);
     let unheard = [SILENT, heard(LOSSY, SECOND / 2), heard(GRAY, SECOND / 2)];
     assert_eq!(seen_from(DIRECT, &unheard, true), None);
     assert_eq!(seen_from(DIRECT, &[SILENT, LOSSY, GRAY], true), Some((2, Reason::LeastBad)));
