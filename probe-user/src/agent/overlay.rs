@@ -43,8 +43,8 @@ pub(super) struct Overlay {
 /// What lies behind a gateway.
 pub(super) struct Destination {
     pub(super) choice: Choice,
-    /// The gateway, by its place among the peers.
-    peer: usize,
+    /// The gateway, by its place among the peers, as soon as that is known.
+    peer: Option<usize>,
     /// What was seen when its candidates were last looked at.
     seen: Glance,
     /// When they are looked at again though nothing else has changed.
@@ -88,11 +88,10 @@ impl Overlay {
                 tracing::info!(destination = gateway, via, "overlay: route taken over");
             }
             let place = plan.candidates(number).position(|via| Some(via) == adopted);
-            let peer = config.peers.iter().position(|peer| peer.name == *gateway);
             let (choice, seen) = (Choice::new(place, 0), Glance::default());
-            Some(Destination { choice, peer: peer?, seen, due: 0 })
+            Destination { choice, peer: None, seen, due: 0 }
         };
-        let destinations = adopted.into_iter().enumerate().filter_map(destination).collect();
+        let destinations = adopted.into_iter().enumerate().map(destination).collect();
         Ok(Some(Self { plan, actuator, destinations, views: Vec::new() }))
     }
 
@@ -106,8 +105,7 @@ impl Overlay {
     /// Takes in where the gateways are among the peers.
     pub(super) fn set_peers(&mut self, peers: &[Peer]) {
         for (destination, gateway) in self.destinations.iter_mut().zip(&self.plan.gateways) {
-            let place = peers.iter().position(|peer| peer.config.name == gateway.peer);
-            destination.peer = place.unwrap_or(usize::MAX);
+            destination.peer = peers.iter().position(|peer| peer.config.name == gateway.peer);
         }
     }
 
@@ -144,10 +142,10 @@ impl Overlay {
     ) {
         let Self { plan, actuator, destinations, views } = self;
         let mut has_changed = false;
-        let up = actuator.status().up.clone();
-        let is_down = |via: usize| up.get(via).is_some_and(|up| !up);
+        let status = actuator.status();
+        let is_down = |via: usize| status.up.get(via).is_some_and(|up| !up);
         for (number, destination) in destinations.iter_mut().enumerate() {
-            let Some(peer) = peers.get(destination.peer) else { continue };
+            let Some(peer) = destination.peer.and_then(|place| peers.get(place)) else { continue };
             let is_direct = destination.choice.current() == DIRECT;
             if is_direct && is_healthy(peer.path.as_ref()) && !is_down(number) {
                 continue;
@@ -170,6 +168,7 @@ impl Overlay {
                 events.route(&peer.config, way, change.reason, clock::realtime() as f64 / 1e9);
             }
         }
+        drop(status);
         if has_changed {
             let via = (0..self.destinations.len()).map(|number| self.via(number)).collect();
             self.actuator.choose(via);

@@ -1,6 +1,6 @@
 //! The regions of the peers: what is known of the links to them.
 
-use super::{paths::Relayed, peers::Peer, state::State};
+use super::{paths::Path, peers::Peer, state::State};
 use crate::{
     account::rtt,
     datapath::clock,
@@ -106,15 +106,12 @@ impl State {
         for Peer { region, path, relayed, .. } in &self.peers {
             let Some(path) = path else { continue };
             let region = &mut self.regions[*region];
-            for Relayed { path, .. } in relayed {
-                let verdicts = Direction::ALL.map(|direction| path.health.verdict_of(direction));
-                region.tally.add_detour(verdicts);
-            }
-            let verdicts = Direction::ALL.map(|direction| path.health.verdict_of(direction));
+            let of = |path: &Path| Direction::ALL.map(|way| path.health.verdict_of(way));
+            let verdicts = of(path);
             for (states, (state, _)) in region.paths.iter_mut().zip(verdicts) {
                 states.count(state);
             }
-            region.tally.add(verdicts);
+            region.tally.add(verdicts, relayed.iter().map(|relayed| of(&relayed.path)));
         }
         let isolated = self.node.isolated_since().is_some();
         let blames_itself = self.blames_itself(now);

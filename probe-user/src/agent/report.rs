@@ -43,14 +43,14 @@ impl State {
             for (paths, direction) in links[peer.region].iter_mut().zip(&path) {
                 paths.add(direction);
             }
-            tallies[peer.region].add(path.map(|direction| (direction.verdict, direction.cause)));
-            for relayed in &peer.relayed {
-                let verdict = |way| {
-                    let direction = moment.verdict(&relayed.path, way);
-                    (direction.state, direction.cause)
-                };
-                tallies[peer.region].add_detour(Direction::ALL.map(verdict));
-            }
+            let detours = peer.relayed.iter().map(|relayed| {
+                Direction::ALL.map(|way| {
+                    let verdict = moment.verdict(&relayed.path, way);
+                    (verdict.state, verdict.cause)
+                })
+            });
+            let direct = path.map(|direction| (direction.verdict, direction.cause));
+            tallies[peer.region].add(direct, detours);
             counts[peer.region] += 1;
         }
         let isolated_since = self.isolated_since(&moment);

@@ -26,16 +26,6 @@ pub fn link(paths: impl IntoIterator<Item = State>, isolated: bool) -> (State, C
 /// One direction of a path: its state, and why.
 pub type Verdict = (State, Cause);
 
-/// What a region is to this node, from the paths to its peers, each with its two directions; see [`Tally`].
-#[must_use]
-pub fn reach(paths: impl IntoIterator<Item = [Verdict; 2]>, isolated: bool) -> Reach {
-    let mut tally = Tally::default();
-    for path in paths {
-        tally.add(path);
-    }
-    tally.reach(isolated)
-}
-
 /// The paths to a region, counted by what they carry.
 ///
 /// A peer that has fallen silent counts as one that cannot be reached, though nothing can be said of the way there: what
@@ -48,26 +38,21 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts one more path.
-    pub fn add(&mut self, path: [Verdict; 2]) {
+    /// Counts one more peer: the direct path to it, and where that carries no traffic, those that lead there through other
+    /// regions. Where one of these does, the region can be reached; where none does, that says nothing of the region.
+    pub fn add(&mut self, direct: [Verdict; 2], detours: impl IntoIterator<Item = [Verdict; 2]>) {
         let fails = |(state, cause)| match state {
             State::Unhealthy => true,
             State::Unknown => cause == Cause::Silence || cause == Cause::Isolated,
             State::Healthy | State::Degraded => false,
         };
-        let all = |fits: fn(State) -> bool| path.iter().all(|(state, _)| fits(*state));
-        let carries = all(|state| matches!(state, State::Healthy | State::Degraded));
-        self.known += u32::from(carries || path.into_iter().any(fails));
-        self.usable += u32::from(carries);
-        self.healthy += u32::from(all(|state| state == State::Healthy));
-    }
-
-    /// Counts a path that leads there through another region. Where it carries traffic, the region can be reached; where it
-    /// does not, that says nothing of the region.
-    pub fn add_detour(&mut self, path: [Verdict; 2]) {
-        let carries =
-            |(state, _): (State, Cause)| matches!(state, State::Healthy | State::Degraded);
-        self.usable += u32::from(path.into_iter().all(carries));
+        let carries = |path: [Verdict; 2]| {
+            path.iter().all(|(state, _)| matches!(state, State::Healthy | State::Degraded))
+        };
+        let is_carried = carries(direct);
+        self.known += u32::from(is_carried || direct.into_iter().any(fails));
+        self.usable += u32::from(is_carried || detours.into_iter().any(carries));
+        self.healthy += u32::from(direct.iter().all(|(state, _)| *state == State::Healthy));
     }
 
     /// What the region is. `isolated` says that this node is cut off itself, or was until a moment ago.
@@ -88,6 +73,14 @@ mod tests {
     use super::*;
     use State::{Degraded, Healthy, Unhealthy, Unknown};
 
+    fn reach(paths: &[[Verdict; 2]], isolated: bool) -> Reach {
+        let mut tally = Tally::default();
+        for path in paths {
+            tally.add(*path, []);
+        }
+        tally.reach(isolated)
+    }
+
     #[test]
     fn a_region_is_reached_by_what_goes_there_and_back() {
         let well = [(Healthy, Cause::Passing); 2];
@@ -105,8 +98,8 @@ mod tests {
             (&[one_way], Reach::Isolated, Reach::SelfIsolated),
             (&[silent, new], Reach::Isolated, Reach::SelfIsolated),
         ] {
-            assert_eq!(reach(paths.iter().copied(), false), expected, "{paths:?}");
-            assert_eq!(reach(paths.iter().copied(), true), when_isolated, "{paths:?}");
+            assert_eq!(reach(paths, false), expected, "{paths:?}");
+            assert_eq!(reach(paths, true), when_isolated, "{paths:?}");
         }
     }
 
@@ -125,8 +118,7 @@ mod tests {
             (new, silent, Reach::Unknown),
         ] {
             let mut tally = Tally::default();
-            tally.add(direct);
-            tally.add_detour(detour);
+            tally.add(direct, [detour]);
             assert_eq!(tally.reach(false), expected, "{direct:?} {detour:?}");
         }
     }

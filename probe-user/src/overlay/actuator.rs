@@ -178,16 +178,15 @@ impl Worker {
                     if told.is_none() {
                         events = None;
                     }
-                    tokio::select! {
-                        () = tokio::time::sleep(GROUP) => {}
-                        _ = chosen.changed() => chosen.mark_changed(),
-                    }
+                    // A choice that comes meanwhile is put in with what is mended.
+                    tokio::time::timeout(GROUP, chosen.changed()).await.ok();
                 }
                 () = tokio::time::sleep(wait) => {}
             }
             if events.is_none() {
                 events = self.watch();
             }
+            self.via.clone_from(&chosen.borrow_and_update());
             if self.in_time(Self::check).await.is_err() {
                 self.status.problems = vec![Error::Silent.to_string()];
                 self.publish();

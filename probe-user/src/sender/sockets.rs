@@ -190,14 +190,12 @@ impl Mark {
 struct Batch<'a> {
     targets: Vec<&'a Target>,
     addresses: Vec<SockAddr>,
-    marks: Vec<Mark>,
 }
 
 impl<'a> Batch<'a> {
     fn push(&mut self, target: &'a Target) {
         self.targets.push(target);
         self.addresses.push(target.reflector.into());
-        self.marks.push(Mark::new(target.mark));
     }
 
     /// Sends what there is, and empties the batch.
@@ -214,11 +212,13 @@ impl<'a> Batch<'a> {
                 iov_len: target.template.len(),
             })
             .collect();
+        let mut marks: Vec<Mark> =
+            self.targets.iter().map(|target| Mark::new(target.mark)).collect();
         let mut messages: Vec<libc::mmsghdr> = self
             .addresses
             .iter()
             .zip(&mut parts)
-            .zip(&mut self.marks)
+            .zip(&mut marks)
             .map(|((address, part), mark)| {
                 // SAFETY: all zeros is an empty header.
                 let mut message: libc::mmsghdr = unsafe { zeroed() };
@@ -235,8 +235,8 @@ impl<'a> Batch<'a> {
             .collect();
         let mut rest = messages.as_mut_slice();
         while let (Some(socket), false) = (socket, rest.is_empty()) {
-            // SAFETY: `rest` is a slice of headers whose pointers lead into `self` and `parts`, which
-            // outlive the call.
+            // SAFETY: `rest` is a slice of headers whose pointers lead into `self`, `parts` and `marks`,
+            // which outlive the call.
             let sent = unsafe {
                 libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0)
             };
@@ -247,6 +247,5 @@ impl<'a> Batch<'a> {
         drop(messages);
         self.targets.drain(..).for_each(|target| attempted(target.ssid));
         self.addresses.clear();
-        self.marks.clear();
     }
 }

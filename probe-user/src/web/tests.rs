@@ -89,18 +89,21 @@ struct Server {
     task: JoinHandle<std::io::Result<()>>,
 }
 
+/// A runtime, and a listener on it with its address.
+fn listen() -> (Runtime, TcpListener, SocketAddr) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    (runtime, listener, address)
+}
+
 /// Status, content type, body.
 type Answer = (u16, String, String);
 
 impl Server {
     fn start(source: Arc<Fake>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
+        let (runtime, listener, address) = listen();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = runtime.spawn(serve(listener, source, async {
             stopped.await.ok();

@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod hold;
+mod topology;
 
 use std::process::ExitCode;
 

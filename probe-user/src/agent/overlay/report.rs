@@ -39,7 +39,7 @@ impl State {
         let moment = Moment::new(now, unix, &self.settings);
         let status = overlay.actuator.status();
         let route = |(number, destination): (usize, &super::Destination)| {
-            let peer = self.peers.get(destination.peer)?;
+            let peer = self.peers.get(destination.peer?)?;
             let mut states = States::default();
             for (_, path) in candidates(&overlay.plan, number, peer) {
                 let verdict = path.map(|path| moment.verdict(path, Direction::Forward).state);
@@ -74,7 +74,7 @@ impl Overlay {
         moment: &Moment<'_>,
     ) -> Option<Destination> {
         let super::Destination { choice, peer, .. } = &self.destinations[number];
-        let (gateway, peer) = (&self.plan.gateways[number], peers.get(*peer)?);
+        let (gateway, peer) = (&self.plan.gateways[number], peers.get((*peer)?)?);
         let in_use = self.via(number);
         let candidate = |(via, path): (usize, Option<&Path>)| {
             let direction =

@@ -49,7 +49,7 @@ impl Mesh {
     fn reach(&self, region: usize, isolated: bool) -> Reach {
         let path = &self.peers[region].1;
         let mut tally = Tally::default();
-        tally.add(Direction::ALL.map(|direction| path.verdict_of(direction)));
+        tally.add(Direction::ALL.map(|direction| path.verdict_of(direction)), []);
         tally.reach(isolated)
     }
 }

@@ -19,13 +19,7 @@ struct Checks {
 
 impl Checks {
     fn start(source: Arc<dyn Source>) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
+        let (runtime, listener, address) = listen();
         runtime.spawn(agent_check::serve(listener, source));
         Self { _runtime: runtime, address }
     }

@@ -1,7 +1,7 @@
 //! `lab bench overlay`: the same network and the same faults for each of those who can choose routes there,
 //! and what a TCP stream feels of it.
 //!
-//! - [`topology`]: the network.
+//! - [`crate::topology`]: the network.
 //! - [`contender`]: who chooses the routes, and ours among them.
 //! - [`babel`], [`bfd`]: the others, each in the best configuration that was found.
 //! - [`trial`]: one fault, and what is measured.
@@ -11,7 +11,6 @@ mod babel;
 mod bfd;
 mod contender;
 mod table;
-mod topology;
 mod trial;
 
 use std::{

@@ -1,7 +1,7 @@
 //! The incident, replayed: a region loses all its links for some seconds, with everything that depends on it, and what the
 //! agents make of it.
 //!
-//! - [`topology`]: the network, and the burst.
+//! - [`burst`]: who is cut off, and when; [`crate::topology`]: the network.
 //! - [`balancer`]: HAProxy in front of two regions, and a client.
 //! - [`workers`]: controllers, and workers that guards keep where they can reach one.
 //! - [`stage`]: all who take part; [`play`]: what happens to them.
@@ -9,13 +9,13 @@
 //! - [`record`]: what was seen; [`limits`]: what must be, and what is stuck; [`table`]: how it is shown. These are pure.
 
 mod balancer;
+mod burst;
 mod limits;
 mod observe;
 mod play;
 mod record;
 mod stage;
 mod table;
-mod topology;
 pub(crate) mod workers;
 
 use std::path::Path;
@@ -77,8 +77,8 @@ impl Defect {
 /// Where it cannot be played.
 pub(crate) fn run(agent: &Path, keep_logs: bool, options: &Options) -> Result<bool> {
     let mut screen = Screen::new();
-    let lab = topology::build(keep_logs)?;
-    let mut mesh = topology::mesh();
+    let lab = crate::topology::build(keep_logs)?;
+    let mut mesh = burst::mesh();
     if let Some(defect) = options.defect {
         mesh.environment.push((DEFECT.0.to_owned(), defect.name().to_owned()));
         let text =
@@ -87,7 +87,7 @@ pub(crate) fn run(agent: &Path, keep_logs: bool, options: &Options) -> Result<bo
     }
     screen.event(&format!(
         "{}: gateways with tunnels, hosts behind them, an agent in each with the profile balanced",
-        topology::REGIONS.join(", "),
+        crate::topology::SITES.join(", "),
     ));
     let stage = Stage::set(lab, &mesh, agent, options.defect.map(|_| DEFECT.1))?;
     let watch = if options.defect.is_some() { options.watch } else { PATIENCE };

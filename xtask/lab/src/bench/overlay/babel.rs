@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, process::Command};
 use anyhow::{Context as _, Result};
 use lab::{Lab, Site, overlay::LAN};
 
-use super::topology;
+use crate::topology;
 
 /// Starts BIRD in every site. Of the last 16 hellos `limit` must have come, or the link counts as dead.
 ///

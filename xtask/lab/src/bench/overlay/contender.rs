@@ -1,20 +1,17 @@
 //! Those that are compared.
 
-use std::{
-    fmt::{self, Write as _},
-    path::Path,
-};
+use std::{fmt, path::Path};
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
-use lab::{Agent, Lab, Site, agent::WEB, site::INTERFACE};
+use lab::{Lab, Mesh};
 use serde::Serialize;
 
 use super::{
     babel,
     bfd::{self, Followers},
-    topology,
 };
+use crate::topology;
 
 /// Who chooses the routes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -73,9 +70,8 @@ impl Contender {
     pub(super) fn start(self, lab: &Lab, agent: &Path) -> Result<Running> {
         match self {
             Self::Ours => {
-                let start = |site| Agent::start(lab, site, agent, &config(lab, site));
-                let agents = lab.sites().iter().map(start).collect::<Result<Vec<_>>>()?;
-                agents.iter().try_for_each(Agent::await_ready)?;
+                let more = "[health]\nprofile = \"fast\"\n".to_owned();
+                Mesh { overlay: true, more, ..Mesh::default() }.start(lab, agent)?;
             }
             Self::Babel => babel::start(lab, 16)?,
             Self::BabelDefault => babel::start(lab, 12)?,
@@ -96,35 +92,4 @@ impl Running {
             Self::Followers(followers) => followers.stop().context("FRR"),
         }
     }
-}
-
-/// The config of the agent of a site: all other sites are destinations, and relays for one another.
-fn config(lab: &Lab, site: &Site) -> String {
-    let name = site.name();
-    let mut text = format!(
-        "[node]\nname = \"{name}\"\nregion = \"{name}\"\ninterfaces = [\"{INTERFACE}\"]\n\n\
-         [probe]\ninterval = \"100ms\"\nflows = 4\n\n\
-         [health]\nprofile = \"fast\"\n\n\
-         [web]\nlisten = \"{WEB}\"\n\n\
-         [overlay]\n"
-    );
-    let others = || lab.sites().iter().filter(|other| other.number() != site.number());
-    // Writing to a String cannot fail.
-    for other in others() {
-        let _ = write!(
-            text,
-            "[[overlay.destinations]]\npeer = \"{}\"\ninterface = \"{}\"\nprefixes = [\"{}\"]\n",
-            other.name(),
-            other.tunnel(),
-            other.lan_ipv4()
-        );
-    }
-    for other in others() {
-        let (name, address) = (other.name(), other.tunnel_ipv4());
-        let _ = write!(
-            text,
-            "\n[[peer]]\nname = \"{name}\"\nregion = \"{name}\"\naddress = \"{address}\"\n"
-        );
-    }
-    text
 }

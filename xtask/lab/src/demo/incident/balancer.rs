@@ -15,8 +15,8 @@ use anyhow::{Context as _, Result};
 use lab::{Lab, Process, agent::AGENT_CHECK_PORT, clock};
 
 use super::{
+    burst::{BALANCED, OTHER, SICK},
     observe::Sighting,
-    topology::{BALANCED, OTHER, SICK},
 };
 
 /// Where servers listen.

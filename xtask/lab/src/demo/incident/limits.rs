@@ -4,8 +4,8 @@ use lab::Way;
 use probe_user::verdict::State;
 
 use super::{
+    burst::{OTHER, SICK},
     record::{Connection, History, Record, all_settled},
-    topology::{OTHER, SICK},
 };
 
 /// Seconds from the end of the burst within which all verdicts are healthy and all routes direct.

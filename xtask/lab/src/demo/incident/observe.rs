@@ -11,8 +11,8 @@ use probe_user::{
 use serde::de::DeserializeOwned;
 
 use super::{
+    burst::{SICK, VERDICTS},
     record::{History, Requests, Seen},
-    topology::{self, SICK, VERDICTS},
     workers,
 };
 
@@ -84,13 +84,13 @@ impl Observer {
     /// # Errors
     /// Those of the lab.
     pub(super) fn start(lab: &Lab) -> Result<Self> {
-        let watches = topology::pairs().map(|(from, to)| lab.watch_way(from, to));
+        let watches = crate::topology::pairs().map(|(from, to)| lab.watch_way(from, to));
         let name = |(from, to)| History::new(format!("{from} → {to}"));
         Ok(Self {
             verdicts: BTreeMap::new(),
             reaches: BTreeMap::new(),
             watches: watches.collect::<Result<_>>()?,
-            routes: topology::pairs().map(name).collect(),
+            routes: crate::topology::pairs().map(name).collect(),
             balancer: History::new("HAProxy"),
             requests: Requests::default(),
             workers: BTreeMap::new(),

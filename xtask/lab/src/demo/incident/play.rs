@@ -11,10 +11,10 @@ use probe_user::verdict::State;
 
 use super::{
     super::{plan::Plan, screen::Screen},
+    burst::{self, FIRST, OTHER, SICK, VERDICTS},
     observe::News,
     record::{Record, Times},
     stage::Stage,
-    topology::{self, FIRST, OTHER, SICK, VERDICTS},
 };
 
 /// How long is waited at most for all to be well at the start.
@@ -71,15 +71,15 @@ impl Play {
         self.watch(CALM, |_| false)?;
 
         let (begun, begun_at) = (clock::now(), clock::unix());
-        topology::cut_first(&self.stage.lab)?;
+        burst::cut_first(&self.stage.lab)?;
         self.step(&format!("all is lost between {SICK} and {OTHER}"));
         self.watch(FIRST, |_| false)?;
         let cut = clock::now();
-        topology::cut(&self.stage.lab)?;
+        burst::cut(&self.stage.lab)?;
         self.step(&format!("all is lost between {SICK} and everybody"));
         self.watch(self.burst, |_| false)?;
         let ended_at = clock::unix();
-        topology::mend(&self.stage.lab)?;
+        burst::mend(&self.stage.lab)?;
         self.step("the network is in order again");
         self.watch(self.watch, |stage| stage.observer.is_all_well() && stage.is_flowing())?;
         self.plan.advance();

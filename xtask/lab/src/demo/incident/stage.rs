@@ -11,9 +11,9 @@ use lab::{Agent, Lab, Mesh, Process, Stream, clock};
 
 use super::{
     balancer,
+    burst::SICK,
     observe::{self, Observer, Sighting},
     record::Connection,
-    topology::SICK,
     workers,
 };
 

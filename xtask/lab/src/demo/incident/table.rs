@@ -2,9 +2,9 @@
 
 use super::{
     super::table::aligned,
+    burst::SICK,
     limits::{BALANCER, RECOVERY, WORKERS},
     record::{Record, first_change},
-    topology::SICK,
 };
 
 /// Both tables, with a line between them, and what is to be said of them.

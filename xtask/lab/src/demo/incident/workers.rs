@@ -16,8 +16,8 @@ use anyhow::{Context as _, Result};
 use lab::{Lab, Process, agent::WEB_PORT, clock};
 
 use super::{
+    burst::{OTHER, SICK},
     observe::Sighting,
-    topology::{OTHER, SICK},
 };
 
 /// Where there are workers.

@@ -1,15 +1,13 @@
-//! The network that all contenders get: four sites, a way of 10 ms between the two that matter, and one of
-//! 13 ms by the nearest relay.
+//! The network of the incident and of the contenders of the overlay: four sites, a way of 10 ms between the two that
+//! matter, and one of 13 ms by the nearest relay.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use lab::{Lab, Site};
 
-/// The stream goes from the first to the second.
-pub(super) const ENDS: (&str, &str) = ("fra", "nyc");
-
-const SITES: [&str; 4] = ["fra", "nyc", "lon", "sin"];
+/// All of them.
+pub(crate) const SITES: [&str; 4] = ["fra", "nyc", "sin", "lon"];
 
 /// Milliseconds from one site to another, either way.
 const DELAYS: [(&str, &str, u64); 6] = [
@@ -25,8 +23,8 @@ const DELAYS: [(&str, &str, u64); 6] = [
 ///
 /// # Errors
 /// Those of the lab.
-pub(super) fn build() -> Result<Lab> {
-    let lab = Lab::builder().sites(&SITES).overlay().build()?;
+pub(crate) fn build(keep_files: bool) -> Result<Lab> {
+    let lab = Lab::builder().sites(&SITES).overlay().keep_files(keep_files).build()?;
     for (one, other, milliseconds) in DELAYS {
         let delay = Duration::from_millis(milliseconds);
         lab.delay(one, other, delay)?;
@@ -36,19 +34,19 @@ pub(super) fn build() -> Result<Lab> {
 }
 
 /// Every ordered pair of sites.
-pub(super) fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(crate) fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {
     DELAYS.into_iter().flat_map(|(one, other, _)| [(one, other), (other, one)])
 }
 
 /// The best relay from one site to another.
-pub(super) fn detour(from: &Site, to: &Site) -> String {
+pub(crate) fn detour(from: &Site, to: &Site) -> String {
     let relays = SITES.into_iter().filter(|relay| *relay != from.name() && *relay != to.name());
     let best = relays.min_by_key(|relay| delay(from.name(), relay) + delay(relay, to.name()));
     best.expect("there are four sites").to_owned()
 }
 
 /// Milliseconds from one site to another.
-pub(super) fn delay(from: &str, to: &str) -> u64 {
+pub(crate) fn delay(from: &str, to: &str) -> u64 {
     let ends = |(one, other, _): &&(&str, &str, u64)| {
         (*one, *other) == (from, to) || (*one, *other) == (to, from)
     };
