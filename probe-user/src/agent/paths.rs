@@ -38,7 +38,7 @@ pub(super) struct Path {
     pub(super) account: account::path::Path,
     pub(super) health: health::Path,
     pub(super) recent: rtt::Recent,
-    /// When the last answer came.
+    /// When the peer last answered: half of a round trip before the answer came.
     pub(super) heard: Option<Nanos>,
     /// Since when it has been probed.
     pub(super) opened: Nanos,
@@ -107,7 +107,7 @@ impl Path {
         self.account.judge(memories, arrivals, now, &mut |flow, sent_at, outcome| {
             if let Outcome::Answered { round_trip } = outcome {
                 recent.add(round_trip);
-                *heard = (*heard).max(Some(sent_at + Nanos::from(round_trip)));
+                *heard = (*heard).max(Some(sent_at + Nanos::from(round_trip / 2)));
             }
             sink(&Observation::new(flow, sent_at, outcome, moment), outcome, health);
         });

@@ -349,10 +349,15 @@ impl Path {
     #[inline]
     #[must_use]
     pub fn is_breaking_down(&self, settings: &Settings) -> bool {
-        let breaks_down = |reported: &Reported| {
-            reported.track.silences > 0 || reported.track.bank.is_breaking_down(&settings.path)
-        };
-        self.directions.iter().any(breaks_down)
+        Direction::ALL.into_iter().any(|direction| self.is_failing(direction, settings))
+    }
+
+    /// The same of one direction.
+    #[inline]
+    #[must_use]
+    pub fn is_failing(&self, direction: Direction, settings: &Settings) -> bool {
+        let track = &self.directions[direction as usize].track;
+        track.silences > 0 || track.bank.is_breaking_down(&settings.path)
     }
 
     /// Whether the path has ever been healthy.

@@ -12,8 +12,8 @@
 //! 3. Where none is healthy, traffic stays, or goes where certainly less is lost: there is always a route (fail open).
 //! 4. One that is fit is left for a faster one only if that is faster by far, and not sooner than [`LONG_DWELL`].
 //!
-//! A candidate has to be healthy for some time before it is changed to, unless it is the direct one ([`maturity`]): after an
-//! outage of the far end all become healthy, one a little later than the other.
+//! A candidate has to be healthy for some time before it is changed to, and must not seem to fail, unless it is the direct
+//! one ([`maturity`]): with the far end all fail, and all become healthy again, one a little later than the other.
 
 #[cfg(any(test, feature = "simulation"))]
 mod arbitrary;
@@ -251,7 +251,7 @@ impl<'v> Sight<'v> {
         let hasty = self.here.is_down || self.settings.defects.has(Defect::HastyStart);
         let is_mature = |view: &View| self.now.saturating_sub(view.since) >= maturity;
         self.others()
-            .filter(|(_, view)| view.is_healthy() && (hasty || is_mature(view)))
+            .filter(|(_, view)| view.is_healthy() && (hasty || is_mature(view) && !view.is_failing))
             .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX))
     }
 

@@ -21,6 +21,7 @@ const fn view(state: State, cause: Cause, loss: f64) -> View {
         loss: Some([loss * 0.9, loss * 1.1]),
         round_trip: Some(20 * MILLISECOND),
         heard: Some(NOW),
+        is_failing: false,
         is_down: false,
     }
 }
@@ -139,6 +140,16 @@ fn a_far_end_that_answers_nobody_is_no_reason_to_move() {
     assert_eq!(seen_from(DIRECT, &[SILENT, relay], false), None);
     let relay = heard(HEALTHY, SECOND / 5);
     assert_eq!(seen_from(DIRECT, &[SILENT, relay], false), Some((1, Reason::Silence)));
+}
+
+/// The agent at the far end was away for so short a time that nothing fell silent: what the one lost, the others lost too.
+#[test]
+fn a_candidate_that_seems_to_fail_too_is_no_better() {
+    let failing = View { is_failing: true, ..HEALTHY };
+    assert_eq!(seen_from(DIRECT, &[LOSSY, failing], false), None);
+    assert_eq!(seen_from(DIRECT, &[LOSSY, failing, HEALTHY], false), Some((2, Reason::Loss)));
+    assert_eq!(seen_from(DIRECT, &[DOWN, failing], false), Some((1, Reason::Down)));
+    assert_eq!(seen_from(1, &[failing, LOSSY], false), Some((DIRECT, Reason::Direct)));
 }
 
 /// The agent at the far end was started again: all have been silent, and become healthy one after the other.

@@ -26,8 +26,11 @@ pub struct View {
     pub loss: Option<[f64; 2]>,
     /// Median of the latest round trips, in nanoseconds.
     pub round_trip: Option<Nanos>,
-    /// When the latest answer came; `None` if none ever did.
+    /// When the far end answered the latest probe that was answered, half of a round trip before the answer came here: ways of
+    /// different lengths to one that falls silent tell the same. `None` if none ever was.
     pub heard: Option<Nanos>,
+    /// Whether the way there seems to fail though that is no verdict yet.
+    pub is_failing: bool,
     /// Whether its interface carries nothing: it is gone, or down.
     pub is_down: bool,
 }
@@ -41,6 +44,7 @@ impl View {
         loss: None,
         round_trip: None,
         heard: None,
+        is_failing: false,
         is_down: false,
     };
 
@@ -61,6 +65,7 @@ impl View {
             loss: verdict.evidence.loss_interval,
             round_trip: recent.median(),
             heard,
+            is_failing: path.is_failing(Direction::Forward, settings),
             is_down,
         }
     }

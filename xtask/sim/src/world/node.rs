@@ -171,7 +171,7 @@ impl Node {
             path.account.judge(&path.kernels, path.arrivals, now, &mut |flow, sent_at, outcome| {
                 if let Outcome::Answered { round_trip } = outcome {
                     recent.add(round_trip);
-                    *heard = (*heard).max(Some(sent_at + Nanos::from(round_trip)));
+                    *heard = (*heard).max(Some(sent_at + Nanos::from(round_trip / 2)));
                 }
                 Observation::new(flow, sent_at, outcome, moment).feed(health, moment, settings);
             });
