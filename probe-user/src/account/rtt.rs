@@ -38,26 +38,49 @@ fn mean(mean: u32, new: u32, share: u64) -> u32 {
     (((share - 1) * u64::from(mean) + u64::from(new)) / share) as u32
 }
 
-/// The last round trips of a path, for quantiles.
+/// The last round trips of a path, for quantiles, and when the peer last answered.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
     nanos: Vec<u32>,
     next: usize,
+    heard: Option<Nanos>,
+    heard_since: Nanos,
 }
 
 impl Recent {
     /// How many are kept.
     pub const CAPACITY: usize = 256;
 
-    /// Takes in one round trip, in nanoseconds, in place of the oldest.
+    /// Takes in the round trip, in nanoseconds, of a probe that was sent then, in place of the oldest. After a time without an
+    /// answer that is longer than `lull`, the peer is heard anew.
     #[inline]
-    pub fn add(&mut self, round_trip: u32) {
+    pub fn add(&mut self, sent_at: Nanos, round_trip: u32, now: Nanos, lull: Nanos) {
+        let answered_at = sent_at + Nanos::from(round_trip / 2);
+        // What is said to have been later than now was never so.
+        let before = self.heard.filter(|at| *at <= now);
+        if before.is_none_or(|before| answered_at > before + lull) {
+            self.heard_since = answered_at;
+        }
+        self.heard = before.max(Some(answered_at));
         if self.nanos.len() < Self::CAPACITY {
             self.nanos.push(round_trip);
         } else {
             self.nanos[self.next] = round_trip;
             self.next = (self.next + 1) % Self::CAPACITY;
         }
+    }
+
+    /// When the peer answered the latest probe that was answered: half of a round trip before the answer came. `None` before
+    /// the first.
+    #[must_use]
+    pub const fn heard(&self) -> Option<Nanos> {
+        self.heard
+    }
+
+    /// Since when it has answered without a lull.
+    #[must_use]
+    pub const fn heard_since(&self) -> Nanos {
+        self.heard_since
     }
 
     /// Their median in nanoseconds; `None` before the first.
@@ -80,6 +103,18 @@ impl Recent {
             sorted.get(rank - 1).map(|nanos| f64::from(*nanos) / 1e3)
         };
         Some(Quantiles { min: at(0)?, p50: at(50)?, p99: at(99)?, max: at(100)? })
+    }
+}
+
+#[cfg(any(test, feature = "simulation"))]
+impl Recent {
+    /// Puts it into any state that its type allows.
+    pub fn scramble(&mut self, random: &mut crate::random::Random) {
+        self.nanos =
+            (0..random.below(Self::CAPACITY as u64 + 1)).map(|_| random.bits() as u32).collect();
+        self.next = random.below(Self::CAPACITY as u64) as usize;
+        self.heard = random.chance(0.7).then(|| random.bits() >> random.below(64));
+        self.heard_since = random.bits() >> random.below(64);
     }
 }
 
@@ -141,16 +176,40 @@ mod tests {
         assert_eq!(far.deadline(200 * MILLISECOND), 200 * MILLISECOND, "never beyond the timeout");
     }
 
+    /// The present, in nanoseconds.
+    const NOW: Nanos = 1_000_000_000_000;
+    /// In nanoseconds.
+    const LULL: Nanos = 200 * MILLISECOND;
+
     #[test]
     fn quantiles_of_the_last_round_trips() {
         let mut recent = Recent::default();
         assert_eq!(recent.quantiles(), None);
         for i in 0..1_000 {
-            recent.add(i * 1_000);
+            recent.add(u64::from(i) * 1_000_000, i * 1_000, NOW, LULL);
         }
+        assert_eq!(recent.heard(), Some(999 * 1_000_000 + 999_000 / 2));
         let quantiles = recent.quantiles().unwrap();
         assert_eq!((quantiles.min, quantiles.max), (744.0, 999.0));
         assert_eq!((quantiles.p50, quantiles.p99), (871.0, 997.0));
+    }
+
+    /// Probes are judged flow by flow, and so an older one may come later.
+    #[test]
+    fn the_latest_answer_is_the_latest_whatever_comes_after_it() {
+        let mut recent = Recent::default();
+        for (sent_at, heard, since) in [
+            (2_000, 2_050, 2_050),
+            (1_000, 2_050, 2_050),
+            (2_000 + LULL, 2_050 + LULL, 2_050),
+            (2_001 + 2 * LULL, 2_051 + 2 * LULL, 2_051 + 2 * LULL),
+        ] {
+            recent.add(sent_at, 100, NOW, LULL);
+            assert_eq!((recent.heard(), recent.heard_since()), (Some(heard), since));
+        }
+        recent.heard = Some(NOW + 1);
+        recent.add(1_000, 100, NOW, LULL);
+        assert_eq!((recent.heard(), recent.heard_since()), (Some(1_050), 1_050));
     }
 
     #[test]

@@ -21,15 +21,11 @@ use crate::{
     health::Settings,
     overlay::{
         actuator::{self, Actuator},
-        choice::{Choice, DIRECT, View},
+        choice::{Candidate, Choice, Lookout, View},
         plan::Plan,
     },
-    verdict::{Cause, Direction, MILLISECOND, Nanos, State as Verdict},
+    verdict::Nanos,
 };
-
-/// How often a destination is looked at of whose candidates no verdict changes, in nanoseconds: loss and round trips change
-/// slowly, and to find them out costs more than all else of a tick.
-const LOOK: Nanos = 100 * MILLISECOND;
 
 /// What is routed, and how.
 pub(super) struct Overlay {
@@ -42,28 +38,9 @@ pub(super) struct Overlay {
 
 /// What lies behind a gateway.
 pub(super) struct Destination {
-    pub(super) choice: Choice,
+    lookout: Lookout,
     /// The gateway, by its place among the peers, as soon as that is known.
     peer: Option<usize>,
-    /// What was seen when its candidates were last looked at.
-    seen: Glance,
-    /// When they are looked at again though nothing else has changed.
-    due: Nanos,
-}
-
-/// The verdicts on all candidates, and which tunnels are down, as a number that changes if they do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Glance(u64);
-
-impl Glance {
-    /// Takes in one candidate (FNV-1a).
-    const fn add(self, verdict: Option<(Verdict, Cause)>, is_down: bool) -> Self {
-        let code = match verdict {
-            Some((state, cause)) => 1 + ((state as u64) << 4 | cause as u64) * 2 + is_down as u64,
-            None => 0,
-        };
-        Self((self.0 ^ code).wrapping_mul(0x0100_0000_01b3))
-    }
 }
 
 impl Overlay {
@@ -88,8 +65,7 @@ impl Overlay {
                 tracing::info!(destination = gateway, via, "overlay: route taken over");
             }
             let place = plan.candidates(number).position(|via| Some(via) == adopted);
-            let (choice, seen) = (Choice::new(place, 0), Glance::default());
-            Destination { choice, peer: None, seen, due: 0 }
+            Destination { lookout: Lookout::new(Choice::new(place, 0)), peer: None }
         };
         let destinations = adopted.into_iter().enumerate().map(destination).collect();
         Ok(Some(Self { plan, actuator, destinations, views: Vec::new() }))
@@ -97,8 +73,8 @@ impl Overlay {
 
     /// From now on it is probed: what was taken over is kept until something can be known of it.
     pub(super) fn begin(&mut self, now: Nanos) {
-        for Destination { choice, .. } in &mut self.destinations {
-            choice.begin(now);
+        for Destination { lookout, .. } in &mut self.destinations {
+            lookout.choice.begin(now);
         }
     }
 
@@ -127,7 +103,7 @@ impl Overlay {
 
     /// The gateway that the traffic of a destination goes through.
     fn via(&self, number: usize) -> usize {
-        let current = self.destinations[number].choice.current();
+        let current = self.destinations[number].lookout.choice.current();
         self.plan.candidates(number).nth(current).unwrap_or(number)
     }
 
@@ -146,23 +122,12 @@ impl Overlay {
         let is_down = |via: usize| status.up.get(via).is_some_and(|up| !up);
         for (number, destination) in destinations.iter_mut().enumerate() {
             let Some(peer) = destination.peer.and_then(|place| peers.get(place)) else { continue };
-            let is_direct = destination.choice.current() == DIRECT;
-            if is_direct && is_healthy(peer.path.as_ref()) && !is_down(number) {
-                continue;
-            }
-            let add = |seen: Glance, (via, path): (usize, Option<&Path>)| {
-                let verdict = path.map(|path| path.health.verdict_of(Direction::Forward));
-                seen.add(verdict, is_down(via))
-            };
-            let seen = candidates(plan, number, peer).fold(Glance::default(), add);
-            if seen == destination.seen && now < destination.due {
-                continue;
-            }
-            (destination.seen, destination.due) = (seen, now + LOOK);
-            views.clear();
-            let candidates = candidates(plan, number, peer);
-            views.extend(candidates.map(|(via, path)| view(path, is_down(via), settings)));
-            if let Some(change) = destination.choice.look(views, isolated, now, settings) {
+            let candidates = candidates(plan, number, peer).map(|(via, path)| Candidate {
+                path: path.map(|path| (&path.health, &path.recent)),
+                is_down: is_down(via),
+            });
+            let lookout = &mut destination.lookout;
+            if let Some(change) = lookout.look(candidates, isolated, now, settings, views) {
                 has_changed = true;
                 let way = [change.from, change.to].map(|place| name(plan, number, place));
                 events.route(&peer.config, way, change.reason, clock::realtime() as f64 / 1e9);
@@ -193,7 +158,7 @@ fn candidates<'p>(
     plan: &'p Plan,
     number: usize,
     peer: &'p Peer,
-) -> impl Iterator<Item = (usize, Option<&'p Path>)> {
+) -> impl Iterator<Item = (usize, Option<&'p Path>)> + Clone {
     // In the same order, though some may be missing.
     let mut relayed = peer.relayed.iter().peekable();
     plan.candidates(number).map(move |via| {
@@ -202,16 +167,6 @@ fn candidates<'p>(
         }
         let path = relayed.next_if(|relayed| relayed.via == via);
         (via, path.map(|relayed| &relayed.path))
-    })
-}
-
-fn is_healthy(path: Option<&Path>) -> bool {
-    path.is_some_and(|path| path.health.state_of(Direction::Forward) == Verdict::Healthy)
-}
-
-fn view(path: Option<&Path>, is_down: bool, settings: &Settings) -> View {
-    path.map_or(View { is_down, ..View::NEW }, |path| {
-        View::of(&path.health, &path.recent, path.heard, is_down, settings)
     })
 }
 

@@ -38,8 +38,6 @@ pub(super) struct Path {
     pub(super) account: account::path::Path,
     pub(super) health: health::Path,
     pub(super) recent: rtt::Recent,
-    /// When the peer last answered: half of a round trip before the answer came.
-    pub(super) heard: Option<Nanos>,
     /// Since when it has been probed.
     pub(super) opened: Nanos,
 }
@@ -89,6 +87,7 @@ impl Path {
         datapath: &'d Datapath,
         attempts: &Attempts,
         now: Nanos,
+        lull: Nanos,
         memories: &mut Vec<SessionMemory<'d>>,
         sink: &mut impl FnMut(&Observation, Outcome, &mut health::Path),
     ) {
@@ -103,11 +102,10 @@ impl Path {
         }
         let arrivals = datapath.arrivals(self.arrivals());
         let moment = moment(now);
-        let (health, recent, heard) = (&mut self.health, &mut self.recent, &mut self.heard);
+        let (health, recent) = (&mut self.health, &mut self.recent);
         self.account.judge(memories, arrivals, now, &mut |flow, sent_at, outcome| {
             if let Outcome::Answered { round_trip } = outcome {
-                recent.add(round_trip);
-                *heard = (*heard).max(Some(sent_at + Nanos::from(round_trip / 2)));
+                recent.add(sent_at, round_trip, now, lull);
             }
             sink(&Observation::new(flow, sent_at, outcome, moment), outcome, health);
         });
@@ -229,7 +227,6 @@ impl State {
             account: account::path::Path::new(rules, flows.len()),
             health: health::Path::new(flows.len(), now),
             recent: rtt::Recent::default(),
-            heard: None,
             opened: now,
             flows,
         })

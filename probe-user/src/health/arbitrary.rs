@@ -1,7 +1,7 @@
 //! Arbitrary states, for tests and the simulator: recovery is bounded from all of them.
 
 use super::{
-    Path,
+    Path, Settings,
     cusum::Bank,
     damping::Damping,
     latency::Latency,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     random::Random,
-    verdict::{Cause, Nanos, State},
+    verdict::{Cause, Nanos, SECOND, State},
 };
 
 impl Path {
@@ -23,6 +23,16 @@ impl Path {
         })
     }
 
+    /// How often its recovery takes twice as long as at first, should it fail now in any direction, or have failed.
+    #[must_use]
+    pub fn doublings(&self, settings: &Settings) -> u8 {
+        let damping = self.directions.iter().map(|reported| &reported.track.damping);
+        let most = damping.chain([&self.latency.damping]).map(|damping| {
+            damping.doublings(settings).saturating_add(u8::from(damping.recovered_at.is_some()))
+        });
+        most.max().unwrap_or(0).min(settings.damping)
+    }
+
     /// As if it had never relapsed, and no round trip was slow.
     pub fn forget_damping(&mut self) {
         for reported in &mut self.directions {
@@ -32,7 +42,7 @@ impl Path {
     }
 
     /// Puts the engine into any state that its types allow, though no history may lead there.
-    pub fn scramble(&mut self, random: &mut Random) {
+    pub fn scramble(&mut self, random: &mut Random, now: Nanos) {
         for reported in &mut self.directions {
             let track = &mut reported.track;
             track.bank = bank(random);
@@ -45,14 +55,15 @@ impl Path {
                 random.chance(0.5).then(|| (number(random), number(random)));
             track.evidence.unmistakable =
                 random.chance(0.5).then(|| (number(random), number(random)));
-            track.lapsed_at = time(random);
+            track.lapsed_at = time_near(now, random);
             track.hushed_until = random.bits() >> random.below(64);
             track.blip = time(random).map(|at| Blip { at, counts: random.chance(0.5) });
             track.alarmed = random.chance(0.5);
             track.fit = random.chance(0.5);
             track.silences = number(random);
-            track.evidence_at = time(random);
-            track.probed_at = time(random);
+            // All that is older than it may be is forgotten at the next tick, and with it what else there is.
+            track.evidence_at = time_near(now, random);
+            track.probed_at = time_near(now, random);
             track.unknown_because =
                 [Unknown::Starting, Unknown::Expired, Unknown::Silence][random.below(3) as usize];
             reported.state = State::ALL[random.below(4) as usize];
@@ -114,4 +125,9 @@ fn number(random: &mut Random) -> u32 {
 
 fn time(random: &mut Random) -> Option<Nanos> {
     random.chance(0.7).then(|| random.bits() >> random.below(64))
+}
+
+/// As often as not in the last two seconds.
+fn time_near(now: Nanos, random: &mut Random) -> Option<Nanos> {
+    if random.chance(0.5) { Some(now - random.below(2 * SECOND).min(now)) } else { time(random) }
 }

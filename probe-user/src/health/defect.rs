@@ -76,6 +76,16 @@ pub enum Defect {
     Revalidation = 1 << 32,
     /// Freshness: what falls silent or grows old is pinned to unhealthy, instead of unknown, until probes pass again.
     Pinning = 1 << 33,
+    /// A relay is used as soon as it is healthy.
+    Immature = 1 << 34,
+    /// So is one that seems to fail.
+    Failing = 1 << 35,
+    /// Where a relay's direct route is gone, nothing beneath it keeps transit from going as the relay has chosen for itself.
+    NothingBeneath = 1 << 36,
+    /// A relay is kept though it is sick.
+    SickRelay = 1 << 37,
+    /// Any shorter round trip is worth a change, at any time.
+    AnyGain = 1 << 38,
 }
 
 /// A set of defects.

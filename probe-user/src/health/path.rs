@@ -360,6 +360,15 @@ impl Path {
         track.silences > 0 || track.bank.is_breaking_down(&settings.path)
     }
 
+    /// The share of the flows, from 0 to 1, of which nothing passes while others do: what they lose is no evidence of the path's.
+    #[must_use]
+    pub fn dead_flows(&self, direction: Direction) -> f64 {
+        let (index, of) = (direction as usize, self.flows.len() as f64);
+        let is_dead = |flow: &&[Flow; 2]| flow[index].sick && flow[index].is_dead();
+        let passes = self.directions[index].cause == Cause::FlowLoss;
+        if passes { self.flows.iter().filter(is_dead).count() as f64 / of } else { 0.0 }
+    }
+
     /// Whether the path has ever been healthy.
     #[must_use]
     pub fn was_ever_healthy(&self) -> bool {

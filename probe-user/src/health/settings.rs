@@ -118,6 +118,12 @@ impl Settings {
         }
     }
 
+    /// A path of which nothing is heard for longer is silent for a while at least, in nanoseconds: eight probes.
+    #[must_use]
+    pub const fn lull(&self) -> Nanos {
+        self.time_of(8)
+    }
+
     /// Time that so many probes of the path take, in nanoseconds.
     #[must_use]
     pub const fn time_of(&self, probes: u32) -> Nanos {

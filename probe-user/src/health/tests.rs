@@ -122,7 +122,7 @@ fn what_would_make_it_healthy_is_no_promise_that_is_broken() {
     let mut kept = 0;
     while kept < 2_000 {
         let mut world = World::new();
-        world.path.scramble(&mut random);
+        world.path.scramble(&mut random, world.now);
         // Slow round trips of an arbitrary state are not a matter of clean probes.
         world.path.latency = Latency::default();
         world.observe(ANSWERED, 4);

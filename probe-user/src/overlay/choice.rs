@@ -12,17 +12,20 @@
 //! 3. Where none is healthy, traffic stays, or goes where certainly less is lost: there is always a route (fail open).
 //! 4. One that is fit is left for a faster one only if that is faster by far, and not sooner than [`LONG_DWELL`].
 //!
-//! A candidate has to be healthy for some time before it is changed to, and must not seem to fail, unless it is the direct
-//! one ([`maturity`]): with the far end all fail, and all become healthy again, one a little later than the other.
+//! A candidate has to be healthy and heard for some time before it is changed to ([`maturity`]), and must not seem to fail,
+//! unless it is the direct one or the tunnel in use is down: with the far end all fail, and all become healthy again, one a
+//! little later than the other.
 
 #[cfg(any(test, feature = "simulation"))]
 mod arbitrary;
+mod lookout;
 #[cfg(test)]
 mod tests;
 mod view;
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 
+pub use lookout::{Candidate, Lookout};
 pub use view::{LEAST_GAIN, View};
 
 use crate::{
@@ -198,7 +201,8 @@ impl<'v> Sight<'v> {
         if here.is_healthy() || here.is_merely_slow() || self.is_pinned() {
             let is_called_for = !is_direct || !here.is_healthy();
             let (to, view) = fastest.filter(|_| is_called_for && self.has_stayed(LONG_DWELL))?;
-            return view.is_faster_by_far(here).then_some((to, Reason::Latency));
+            let is_worth_it = view.is_faster_by_far(here) || self.gains_anything(view);
+            return is_worth_it.then_some((to, Reason::Latency));
         }
         if here.is_down {
             let up = candidates.iter().enumerate().filter(|(_, view)| !view.is_down);
@@ -233,45 +237,56 @@ impl<'v> Sight<'v> {
         }
     }
 
-    /// The candidates other than the one in use of which something was heard lately. Where that one is silent because
-    /// nobody answers at the far end, the others fall silent with it, one a little later than the other, and there is
-    /// nothing to be won by a change.
+    /// The candidates other than the one in use that are known to be heard of still.
     fn others(&self) -> impl Iterator<Item = (usize, &'v View)> {
-        let Self { here, now, settings, .. } = *self;
-        let lately = (here.silent_for(now) / 2).max(settings.time_of(LATELY));
         let current = self.choice.current;
-        let anyway = settings.defects.has(Defect::Unheard);
+        let anyway = self.settings.defects.has(Defect::Unheard);
         let others = self.candidates.iter().enumerate().filter(move |(place, _)| *place != current);
-        others.filter(move |(_, view)| anyway || view.silent_for(now) <= lately)
+        others.filter(move |(_, view)| anyway || self.is_heard(view))
     }
 
-    /// The healthy one of them with the shortest round trip.
+    /// Whether something was heard of another candidate lately, for long enough that the one in use would have been heard of
+    /// too, and since that one has become what it is. Where it fails because nobody answers at the far end, the others fail
+    /// with it, one a little later than the other, and there is nothing to be won by a change.
+    fn is_heard(&self, view: &View) -> bool {
+        let Self { here, now, settings, .. } = *self;
+        let lately = view.lull(settings).max(here.silent_for(now) / 2);
+        if view.silent_for(now) > lately || !is_over(view.heard_since, here.lull(settings), now) {
+            return false;
+        }
+        // The far end had answered for the last time by then that told for this verdict.
+        let told_at = here.since.saturating_sub(here.half_way());
+        here.since > now || here.is_healthy() || view.heard.is_some_and(|heard| heard >= told_at)
+    }
+
+    /// The healthy one of them with the shortest round trip, of those that do not seem to fail as well.
     fn fastest(&self) -> Option<(usize, &'v View)> {
-        let maturity = maturity(self.settings);
-        let hasty = self.here.is_down || self.settings.defects.has(Defect::HastyStart);
-        let is_mature = |view: &View| self.now.saturating_sub(view.since) >= maturity;
+        let Self { now, settings, .. } = *self;
+        let has = |defect| self.here.is_down || settings.defects.has(defect);
+        let is_mature = |view: &View| {
+            let [healthy_for, _] = maturity(settings);
+            let is_steady = view.is_heard_steadily(now, settings);
+            is_over(view.since, healthy_for, now) && is_steady || has(Defect::Immature)
+        };
+        let is_sound = |view: &View| has(Defect::Failing) || !view.is_failing;
         self.others()
-            .filter(|(_, view)| view.is_healthy() && (hasty || is_mature(view) && !view.is_failing))
+            .filter(|(_, view)| view.is_healthy() && is_mature(view) && is_sound(view))
             .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX))
     }
 
-    /// Where none is healthy: a candidate that is certainly better than the one in use, which is one that is good for more,
-    /// or one that loses less.
+    /// Where none is healthy: a candidate that is better than the one in use, which is one that certainly loses less, or one
+    /// that is good for more and does not certainly lose more.
     fn least_bad(&self) -> Option<(usize, Reason)> {
-        let loses_less = |view: &View| self.has_stayed(DWELL) && self.loses_less(view);
-        let is_better = |view: &View| match view.rank().cmp(&self.here.rank()) {
+        let is_better = |view: &View| {
+            let is_fitter = view.rank() > self.here.rank() && !self.loses_less(self.here, view);
             // Nothing but what certainly passes moves a node that is cut off.
-            _ if self.isolated => loses_less(view),
-            Ordering::Greater => true,
-            Ordering::Less => false,
-            Ordering::Equal if self.settings.defects.has(Defect::HastyLeastBad) => {
-                self.seems_to_lose_less(view)
-            }
-            Ordering::Equal => loses_less(view),
+            is_fitter && !self.isolated
+                || self.settings.defects.has(Defect::HastyLeastBad) && self.seems_to_lose_less(view)
+                || self.has_stayed(DWELL) && self.loses_less(view, self.here)
         };
         let least = |a: &View, b: &View| {
             let most = |view: &View| self.loss(view).map_or(1.0, |[_, most]| most);
-            b.rank().cmp(&a.rank()).then(most(a).total_cmp(&most(b)))
+            most(a).total_cmp(&most(b)).then(b.rank().cmp(&a.rank()))
         };
         // One that is healthy, but not for long, will be that soon.
         let others = self.others().filter(|(_, view)| !view.is_healthy() && !view.is_down);
@@ -280,12 +295,12 @@ impl<'v> Sight<'v> {
     }
 
     fn loss(&self, view: &View) -> Option<[f64; 2]> {
-        view.loss(self.now, self.settings)
+        view.loss(std::ptr::eq(view, self.here), self.now, self.settings)
     }
 
-    /// Whether less is lost on another candidate than on the one in use, with 95 % confidence in either.
-    fn loses_less(&self, view: &View) -> bool {
-        let losses = (self.loss(view), self.loss(self.here));
+    /// Whether less is lost on one candidate than on another, with 95 % confidence in either.
+    fn loses_less(&self, one: &View, other: &View) -> bool {
+        let losses = (self.loss(one), self.loss(other));
         matches!(losses, (Some([_, most]), Some([least, _])) if most < least)
     }
 
@@ -293,6 +308,11 @@ impl<'v> Sight<'v> {
     fn seems_to_lose_less(&self, view: &View) -> bool {
         let middle = |view: &View| self.loss(view).map(|[least, most]| least + most);
         matches!((middle(view), middle(self.here)), (Some(one), Some(other)) if one < other)
+    }
+
+    /// Whether any gain is worth a change: never, but for a negative control.
+    fn gains_anything(&self, view: &View) -> bool {
+        self.settings.defects.has(Defect::AnyGain) && view.round_trip < self.here.round_trip
     }
 
     /// Whether traffic may go back to the direct candidate now: always, but for the negative controls.
@@ -305,15 +325,21 @@ impl<'v> Sight<'v> {
     /// Whether a candidate is kept though it is not fit for use: never, but for the negative controls.
     const fn is_pinned(&self) -> bool {
         match self.here.state {
-            State::Unhealthy => self.settings.defects.has(Defect::StayUnhealthy),
+            State::Unhealthy => {
+                let is_relay = self.choice.current != DIRECT;
+                self.settings.defects.has(Defect::StayUnhealthy)
+                    || is_relay && self.settings.defects.has(Defect::SickRelay)
+            }
             State::Unknown => self.settings.defects.has(Defect::FreshnessPinned),
             State::Degraded | State::Healthy => false,
         }
     }
 }
 
-/// So many probes of a path may be missing until it counts as silent beside others.
-const LATELY: u32 = 8;
+/// Whether so much time has passed since then. A time that has not come yet must not hold anything.
+fn is_over(since: Nanos, time: Nanos, now: Nanos) -> bool {
+    now.checked_sub(since).is_none_or(|age| age >= time)
+}
 
 /// For how long the candidate of the start is kept while nothing is known of it, in nanoseconds: twice what a path takes to
 /// become healthy that is, and a second for a host that has much to do at its start.
@@ -322,8 +348,11 @@ pub const fn patience(settings: &Settings) -> Nanos {
     2 * settings.time_of(settings.recovery) + SECOND
 }
 
-/// For how long a candidate must have been healthy to be changed to, in nanoseconds: half of what it takes to become so.
+/// For how long a candidate must have been healthy, and for how long heard without a lull, to be changed to, in nanoseconds:
+/// half of what it takes to become healthy, and a little more than that. One that was silent for a moment less than the one
+/// in use, and so has never been called so, is no better for it.
 #[must_use]
-pub const fn maturity(settings: &Settings) -> Nanos {
-    settings.time_of(settings.recovery) / 2
+pub const fn maturity(settings: &Settings) -> [Nanos; 2] {
+    let recovery = settings.time_of(settings.recovery);
+    [recovery / 2, recovery + settings.lull()]
 }

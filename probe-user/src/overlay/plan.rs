@@ -182,7 +182,7 @@ impl Plan {
     }
 
     /// The gateways through which a destination can be reached, the direct one first: that is its own.
-    pub fn candidates(&self, destination: usize) -> impl Iterator<Item = usize> {
+    pub fn candidates(&self, destination: usize) -> impl Iterator<Item = usize> + Clone {
         let ipv4 = self.gateways[destination].address.is_ipv4();
         let relays = (0..self.gateways.len()).filter(move |gateway| {
             let Gateway { is_relay, address, .. } = &self.gateways[*gateway];

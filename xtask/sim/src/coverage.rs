@@ -57,7 +57,7 @@ const FLOORS: [(&str, u64); 41] = [
 pub const OVERLAY_SEEDS: u64 = 12 * crate::scenario::overlay::KINDS;
 
 /// What must happen at least so often among [`OVERLAY_SEEDS`] seeds.
-const OVERLAY_FLOORS: [(&str, u64); 33] = [
+const OVERLAY_FLOORS: [(&str, u64); 35] = [
     ("agents that died", 5),
     ("agents that found strange routes", 5),
     ("agents that stood still", 2),
@@ -71,12 +71,14 @@ const OVERLAY_FLOORS: [(&str, u64); 33] = [
     ("detours", 5),
     ("flows that died", 2),
     ("fuzzed networks", 5),
+    ("fuzzed networks with a link less", 2),
     ("hours of constant loss of links", 5),
     ("last ways", 5),
     ("links that became longer", 2),
     ("losses of a link", 5),
     ("nodes that were cut off alone", 5),
     ("regions that were cut off", 5),
+    ("relays that failed", 5),
     ("relays that forwarded nothing", 5),
     ("returns without damping", 20),
     ("routes away from a tunnel that is down", 5),

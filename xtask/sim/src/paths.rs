@@ -158,7 +158,7 @@ impl Agent {
             account.judge(memories, kernels.arrivals, now, &mut |flow, sent_at, outcome| {
                 if let Outcome::Answered { round_trip } = outcome {
                     histogram.add(round_trip);
-                    recent.add(round_trip);
+                    recent.add(sent_at, round_trip, now, settings.lull());
                 }
                 Observation::new(flow, sent_at, outcome, at).feed(health, at, settings);
             });

@@ -49,7 +49,7 @@ impl State {
                 peer: peer.config.name.clone(),
                 via: overlay.relay(number, overlay.via(number)),
                 candidates: states,
-                moves: destination.choice.moves(),
+                moves: destination.lookout.choice.moves(),
             })
         };
         Some(Routes {
@@ -73,7 +73,8 @@ impl Overlay {
         status: &Status,
         moment: &Moment<'_>,
     ) -> Option<Destination> {
-        let super::Destination { choice, peer, .. } = &self.destinations[number];
+        let super::Destination { lookout, peer } = &self.destinations[number];
+        let choice = &lookout.choice;
         let (gateway, peer) = (&self.plan.gateways[number], peers.get((*peer)?)?);
         let in_use = self.via(number);
         let candidate = |(via, path): (usize, Option<&Path>)| {

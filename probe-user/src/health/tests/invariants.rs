@@ -27,7 +27,7 @@ fn invariant_1_recovery_is_bounded_from_any_state() {
     let bound = recovery_bound(&World::new().settings, &PROBING, World::new().settings.damping);
     for _ in 0..5_000 {
         let mut world = World::new();
-        world.path.scramble(&mut random);
+        world.path.scramble(&mut random, world.now);
         let probes = recovery(&mut world);
         assert!(u64::from(probes) * STEP <= bound, "{probes} probes");
     }
@@ -38,7 +38,7 @@ fn invariant_1_without_damping_recovery_takes_u_and_one_round() {
     let mut random = Random::new(2);
     for _ in 0..5_000 {
         let mut world = World::new();
-        world.path.scramble(&mut random);
+        world.path.scramble(&mut random, world.now);
         world.path.latency = Latency::default();
         for reported in &mut world.path.directions {
             reported.track.damping = damping::Damping::default();
@@ -84,7 +84,7 @@ fn invariant_5_no_reply_is_refused_for_what_was_before() {
     let mut random = Random::new(5);
     for _ in 0..1_000 {
         let mut world = World::new();
-        world.path.scramble(&mut random);
+        world.path.scramble(&mut random, world.now);
         world.observe_of(0, ANSWERED);
         for direction in Direction::ALL {
             assert_eq!(world.verdict(direction).evidence_at, Some(world.now));
@@ -151,7 +151,7 @@ fn invariant_8_with_all_evidence_gone_everything_is_unknown() {
     let mut random = Random::new(8);
     for _ in 0..2_000 {
         let mut world = World::new();
-        world.path.scramble(&mut random);
+        world.path.scramble(&mut random, world.now);
         world.tick();
         world.now += world.settings.expiry + 1;
         world.tick();

@@ -6,7 +6,9 @@ use crate::random::Random;
 impl Choice {
     /// Puts the choice into any state that its type allows: places that do not exist, times that have not come yet.
     pub fn scramble(&mut self, random: &mut Random) {
-        self.current = (random.bits() as usize) >> random.below(64);
+        // Most often one that there may be.
+        self.current =
+            (random.bits() as usize) >> if random.chance(0.8) { 61 } else { random.below(64) };
         self.reason = [
             Reason::Start,
             Reason::Adopted,

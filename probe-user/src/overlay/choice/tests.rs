@@ -19,8 +19,10 @@ const fn view(state: State, cause: Cause, loss: f64) -> View {
         cause,
         since: NOW - 60 * SECOND,
         loss: Some([loss * 0.9, loss * 1.1]),
+        dead_flows: 0.0,
         round_trip: Some(20 * MILLISECOND),
         heard: Some(NOW),
+        heard_since: NOW - 60 * SECOND,
         is_failing: false,
         is_down: false,
     }
@@ -122,7 +124,7 @@ fn invariant_13_where_none_is_healthy_the_least_bad_is_used() {
 /// Invariant 12: a node that is cut off moves nothing for it, but where certainly more passes (invariant 13).
 #[test]
 fn invariant_12_a_node_that_is_cut_off_stays_where_it_is() {
-    let little = view(State::Unhealthy, Cause::Loss, 0.05);
+    let little = view(State::Unhealthy, Cause::Loss, 0.1);
     assert_eq!(seen_from(DIRECT, &[little, LOSSY, GRAY], true), None);
     assert_eq!(seen_from(DIRECT, &[little, LOSSY, GRAY], false), Some((2, Reason::LeastBad)));
     // Not to where nothing can be sent, however little was lost there.
@@ -131,6 +133,47 @@ fn invariant_12_a_node_that_is_cut_off_stays_where_it_is() {
     let unheard = [SILENT, heard(LOSSY, SECOND / 2), heard(GRAY, SECOND / 2)];
     assert_eq!(seen_from(DIRECT, &unheard, true), None);
     assert_eq!(seen_from(DIRECT, &[SILENT, LOSSY, GRAY], true), Some((2, Reason::LeastBad)));
+}
+
+/// Invariant 13: what flows lose that are dead counts, though it is no evidence of the path's.
+#[test]
+fn a_candidate_half_of_whose_flows_are_dead_is_no_better_than_one_that_loses_little() {
+    let little = view(State::Unhealthy, Cause::Loss, 0.03);
+    let half = View { dead_flows: 0.44, loss: Some([0.0, 0.02]), ..GRAY };
+    assert_eq!(seen_from(DIRECT, &[little, half], false), None);
+    assert_eq!(seen_from(DIRECT, &[half, little], false), Some((1, Reason::LeastBad)));
+    assert_eq!(
+        seen_from(DIRECT, &[LOSSY, View { dead_flows: 0.1, ..half }], false).map(|to| to.0),
+        Some(1)
+    );
+}
+
+/// Whatever the length of a way, its answers are on their way for half of it.
+#[test]
+fn a_long_way_is_as_good_as_a_short_one() {
+    for round_trip in [1, 50, 600, 1_000] {
+        let far = heard(taking(HEALTHY, round_trip), (round_trip / 2 + 100) * MILLISECOND);
+        assert_eq!(
+            seen_from(DIRECT, &[LOSSY, far], false),
+            Some((1, Reason::Loss)),
+            "{round_trip}"
+        );
+        let gone = heard(far, (round_trip / 2 + 201) * MILLISECOND);
+        assert_eq!(seen_from(DIRECT, &[LOSSY, gone], false), None, "{round_trip}");
+    }
+}
+
+/// The far end was away for a moment, and the direct way is the first that tells.
+#[test]
+fn what_was_not_heard_since_is_not_known_to_be_better() {
+    let just_now = View { since: NOW - 5 * MILLISECOND, ..LOSSY };
+    let told_at = 5 * MILLISECOND + 10 * MILLISECOND;
+    assert_eq!(seen_from(DIRECT, &[just_now, heard(HEALTHY, told_at + 1)], false), None);
+    let to = seen_from(DIRECT, &[just_now, heard(HEALTHY, told_at)], false);
+    assert_eq!(to, Some((1, Reason::Loss)));
+    // Times that have not come yet hold nothing.
+    let future = View { since: NOW + 1, ..LOSSY };
+    assert!(seen_from(DIRECT, &[future, heard(HEALTHY, SECOND / 10)], false).is_some());
 }
 
 #[test]
@@ -156,12 +199,15 @@ fn a_candidate_that_seems_to_fail_too_is_no_better() {
 #[test]
 fn an_outage_of_the_far_end_moves_nothing_when_it_is_over() {
     let settings = settings();
-    let just_now = View { since: NOW - maturity(&settings) + 1, ..HEALTHY };
+    let [healthy_for, heard_for] = maturity(&settings);
+    let just_now = View { since: NOW - healthy_for + 1, ..HEALTHY };
     let coming =
         [heard(SILENT, 0), heard(LOSSY, 0), View { cause: Cause::Expired, ..heard(SILENT, 0) }];
     for direct in coming {
         assert_eq!(seen_from(DIRECT, &[direct, just_now], false), None, "{direct:?}");
-        let mature = View { since: NOW - maturity(&settings), ..HEALTHY };
+        let heard_anew = View { heard_since: NOW - heard_for + 1, ..HEALTHY };
+        assert_eq!(seen_from(DIRECT, &[direct, heard_anew], false), None, "{direct:?}");
+        let mature = View { since: NOW - healthy_for, heard_since: NOW - heard_for, ..HEALTHY };
         assert!(seen_from(DIRECT, &[direct, mature], false).is_some(), "{direct:?}");
         // Nobody waits for that where the tunnel is gone, nor to go back to the direct one.
         let down = View { is_down: true, ..direct };
@@ -253,10 +299,16 @@ fn any_view() -> impl Strategy<Value = View> {
         View::NEW,
         View { is_down: true, ..SILENT },
     ]);
-    (verdict, 0..400_u64, 0..3_000_u64, 0.0..0.9).prop_map(|(view, round_trip, ago, least)| View {
-        round_trip: Some(round_trip * MILLISECOND),
-        heard: view.heard.map(|_| NOW - ago * MILLISECOND),
+    let times = (0..400_u64, 0..3_000_u64, 0..100_000_u64, 0..100_000_u64);
+    let doubts = (0.0..0.9, prop_oneof![2 => Just(0.0), 1 => 0.0..1.0], any::<bool>());
+    (verdict, times, doubts).prop_map(|(view, times, (least, dead_flows, is_failing))| View {
+        round_trip: Some(times.0 * MILLISECOND),
+        heard: view.heard.map(|_| NOW - times.1 * MILLISECOND),
+        since: NOW + 1_000 * MILLISECOND - times.2 * MILLISECOND,
+        heard_since: NOW + 1_000 * MILLISECOND - times.3 * MILLISECOND,
         loss: view.loss.map(|_| [least, least + 0.1]),
+        dead_flows,
+        is_failing,
         ..view
     })
 }
@@ -270,15 +322,20 @@ fn any_choice() -> impl Strategy<Value = Choice> {
     })
 }
 
-/// Looks again and again until nothing changes any more, as time goes by and the candidates stay as they are.
-fn settle(choice: &mut Choice, candidates: &[View]) -> usize {
+/// Looks again and again until nothing changes any more, as time goes by and the candidates stay as they are, but for those
+/// that seem to fail, which do not for ever.
+fn settle(choice: &mut Choice, candidates: &[View], isolated: bool) -> usize {
     let settings = settings();
     let mut moves = 0;
     for round in 0..200 {
         let later = round * SECOND;
-        let at = |view: &View| View { heard: view.heard.map(|heard| heard + later), ..*view };
+        let at = |view: &View| View {
+            heard: view.heard.map(|heard| heard + later),
+            is_failing: view.is_failing && round < 10,
+            ..*view
+        };
         let views: Vec<View> = candidates.iter().map(at).collect();
-        moves += usize::from(choice.look(&views, false, NOW + later, &settings).is_some());
+        moves += usize::from(choice.look(&views, isolated, NOW + later, &settings).is_some());
     }
     moves
 }
@@ -290,14 +347,15 @@ proptest! {
     fn from_any_state_the_choice_settles_on_what_is_best(
         mut choice in any_choice(),
         candidates in prop::collection::vec(any_view(), 1..6),
+        isolated: bool,
     ) {
-        choice.look(&candidates, false, NOW, &settings());
+        choice.look(&candidates, isolated, NOW, &settings());
         prop_assert!(choice.current() < candidates.len());
         if candidates[DIRECT].is_healthy() {
             prop_assert_eq!(choice.current(), DIRECT);
         }
-        let moves = settle(&mut choice, &candidates);
-        prop_assert!(moves <= candidates.len(), "{} moves", moves);
+        let moves = settle(&mut choice, &candidates, isolated);
+        prop_assert!(moves <= 2 * candidates.len(), "{} moves", moves);
         let here = candidates[choice.current()];
         let lively = |view: &View| view.is_healthy() && view.silent_for(NOW) <= 200 * MILLISECOND;
         if candidates.iter().any(lively) {

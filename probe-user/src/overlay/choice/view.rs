@@ -1,6 +1,6 @@
 //! What the choice sees of a candidate.
 
-use super::{Reason, patience};
+use super::{Reason, is_over, maturity, patience};
 use crate::{
     account::rtt,
     health::{self, Settings},
@@ -22,13 +22,18 @@ pub struct View {
     pub cause: Cause,
     /// Since when.
     pub since: Nanos,
-    /// The loss on the way there, from 0 to 1: it lies between these with 95 % confidence. `None` without evidence.
+    /// The loss on the way there, from 0 to 1, without flows that are dead: it lies between these with 95 % confidence. `None`
+    /// without evidence.
     pub loss: Option<[f64; 2]>,
+    /// The share of the flows of which nothing passes, from 0 to 1.
+    pub dead_flows: f64,
     /// Median of the latest round trips, in nanoseconds.
     pub round_trip: Option<Nanos>,
-    /// When the far end answered the latest probe that was answered, half of a round trip before the answer came here: ways of
-    /// different lengths to one that falls silent tell the same. `None` if none ever was.
+    /// When the far end answered the latest probe that was answered, half of a round trip before the answer came here: so ways
+    /// of different lengths tell the same. `None` if none ever was.
     pub heard: Option<Nanos>,
+    /// Since when it has answered without a lull.
+    pub heard_since: Nanos,
     /// Whether the way there seems to fail though that is no verdict yet.
     pub is_failing: bool,
     /// Whether its interface carries nothing: it is gone, or down.
@@ -42,18 +47,19 @@ impl View {
         cause: Cause::Starting,
         since: 0,
         loss: None,
+        dead_flows: 0.0,
         round_trip: None,
         heard: None,
+        heard_since: 0,
         is_failing: false,
         is_down: false,
     };
 
-    /// Of a path that is probed: its verdict, its latest round trips, when its last answer came.
+    /// Of a path that is probed: its verdict, its latest round trips.
     #[must_use]
     pub fn of(
         path: &health::Path,
         recent: &rtt::Recent,
-        heard: Option<Nanos>,
         is_down: bool,
         settings: &Settings,
     ) -> Self {
@@ -63,8 +69,10 @@ impl View {
             cause: verdict.cause,
             since: verdict.since,
             loss: verdict.evidence.loss_interval,
+            dead_flows: path.dead_flows(Direction::Forward),
             round_trip: recent.median(),
-            heard,
+            heard: recent.heard(),
+            heard_since: recent.heard_since(),
             is_failing: path.is_failing(Direction::Forward, settings),
             is_down,
         }
@@ -85,25 +93,52 @@ impl View {
         }
     }
 
-    /// The loss that can be told of it. What has fallen silent loses all, and so does what was not heard of for long, though
-    /// it may be that it was not even asked: where a neighbour is missing, no probe leaves.
-    pub(super) fn loss(&self, now: Nanos, settings: &Settings) -> Option<[f64; 2]> {
+    /// The loss that can be told of it. What has fallen silent loses all: one that is not in use until it is heard of without
+    /// a lull again, one that is only while it is not heard of at all, for where much is lost there are lulls now and again.
+    /// So does what was not heard of for long, though it may be that it was not even asked: where a neighbour is missing, no
+    /// probe leaves.
+    pub(super) fn loss(&self, in_use: bool, now: Nanos, settings: &Settings) -> Option<[f64; 2]> {
+        let is_silent = || {
+            let [_, heard_for] = maturity(settings);
+            let long = heard_for + self.half_way();
+            if in_use {
+                self.silent_for(now) > long
+            } else {
+                !self.is_heard_steadily(now, settings)
+            }
+        };
         match (self.state, self.cause) {
-            (State::Unknown, Cause::Silence) => Some([1.0, 1.0]),
+            (State::Unknown, Cause::Silence) if is_silent() => Some([1.0, 1.0]),
             (State::Unknown, _) if self.silent_for(now) >= patience(settings) => Some([1.0, 1.0]),
             // Too little for a verdict may be enough to tell which of two loses less.
-            _ => self.loss,
+            _ => self.loss.map(|ends| ends.map(|loss| loss + (1.0 - loss) * self.dead_flows)),
         }
     }
 
-    /// For how long nothing was heard.
+    /// How long ago the far end last answered, as far as is known here.
     pub(super) fn silent_for(&self, now: Nanos) -> Nanos {
         self.heard.map_or(Nanos::MAX, |heard| now.saturating_sub(heard))
+    }
+
+    /// How long an answer is on its way.
+    pub(super) fn half_way(&self) -> Nanos {
+        self.round_trip.unwrap_or(0) / 2
     }
 
     /// Whether all that is wrong with it is its latency.
     pub(super) fn is_merely_slow(&self) -> bool {
         self.state == State::Degraded && self.cause == Cause::Latency && !self.is_down
+    }
+
+    /// So long nothing may be heard of what is well, in nanoseconds.
+    pub(super) fn lull(&self, settings: &Settings) -> Nanos {
+        settings.lull() + self.half_way()
+    }
+
+    /// Whether it has been heard without a lull for as long as makes it mature.
+    pub(super) fn is_heard_steadily(&self, now: Nanos, settings: &Settings) -> bool {
+        let [_, heard_for] = maturity(settings);
+        self.silent_for(now) <= self.lull(settings) && is_over(self.heard_since, heard_for, now)
     }
 
     /// Whether its round trip is shorter than another's by a margin that is worth a change.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
-use super::{Plan, Route, Rule, Selector, To};
+use super::{Change, Plan, Route, Rule, Selector, To, route_changes, rule_changes};
 use crate::config::MAIN_TABLE;
 
 /// The routing of one host.
@@ -21,6 +21,29 @@ impl Model {
     #[must_use]
     pub fn new(plan: &Plan, via: &[usize]) -> Self {
         Self { routes: plan.routes(via), rules: plan.rules(), down: BTreeSet::new() }
+    }
+
+    /// Puts right what differs from what the plan wants with these choices, change by change, as the actuator does.
+    pub fn mend(&mut self, plan: &Plan, via: &[usize]) {
+        for change in rule_changes(&plan.rules(), &self.rules) {
+            match change {
+                Change::Add(rule) | Change::Replace(rule) => self.rules.insert(rule),
+                Change::Remove(rule) => self.rules.remove(&rule),
+            };
+        }
+        for change in route_changes(&plan.routes(via), &self.routes) {
+            let (Change::Add(route) | Change::Replace(route) | Change::Remove(route)) = &change;
+            let is_there = self.routes.iter().any(|known| known.key == route.key);
+            match change {
+                // The kernel refuses to add what there is.
+                Change::Add(_) if is_there => {}
+                Change::Add(route) | Change::Replace(route) => {
+                    self.routes.retain(|known| known.key != route.key);
+                    self.routes.insert(route);
+                }
+                Change::Remove(route) => self.routes.retain(|known| known.key != route.key),
+            }
+        }
     }
 
     /// To whom a packet goes, and by which interface; `None` if it is not sent. It has come in by an interface, or is one of

@@ -6,8 +6,10 @@
 //! - `truth`: what the network would carry.
 //! - `watch`: what must hold of routes always.
 //! - `kinds`: what happens.
+//! - `expect`: what is expected at certain times.
 //! - `faults`: what goes wrong.
 
+mod expect;
 mod faults;
 mod kinds;
 mod truth;

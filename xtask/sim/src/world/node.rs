@@ -107,8 +107,6 @@ pub struct Path {
     pub health: health::Path,
     /// The latest round trips.
     pub recent: rtt::Recent,
-    /// When the last answer came.
-    pub heard: Option<Nanos>,
 }
 
 impl Member for Path {
@@ -140,7 +138,6 @@ impl Node {
             account: account::path::Path::new(rules, flows),
             health: health::Path::new(flows, now),
             recent: rtt::Recent::default(),
-            heard: None,
         };
         let relayed = Place::all(setup, index).filter(|place| place.relay.is_some());
         let peers = (0..setup.nodes).chain(relayed.map(|place| place.peer));
@@ -166,12 +163,11 @@ impl Node {
     pub fn tick(&mut self, now: Nanos, setup: &Setup, sink: &mut impl FnMut(usize, Transition)) {
         let (settings, moment) = (&setup.settings, moment(now));
         for path in &mut self.paths {
-            let (health, recent, heard) = (&mut path.health, &mut path.recent, &mut path.heard);
+            let (health, recent) = (&mut path.health, &mut path.recent);
             path.account.heed(health.state_of(Direction::Forward) == State::Unknown);
             path.account.judge(&path.kernels, path.arrivals, now, &mut |flow, sent_at, outcome| {
                 if let Outcome::Answered { round_trip } = outcome {
-                    recent.add(round_trip);
-                    *heard = (*heard).max(Some(sent_at + Nanos::from(round_trip / 2)));
+                    recent.add(sent_at, round_trip, now, settings.lull());
                 }
                 Observation::new(flow, sent_at, outcome, moment).feed(health, moment, settings);
             });
@@ -236,7 +232,8 @@ impl Node {
         self.scrambled_at = Some(now);
         self.judge.scramble(random);
         for path in &mut self.paths {
-            path.health.scramble(random);
+            path.health.scramble(random, now);
+            path.recent.scramble(random);
             path.account.scramble(random, now);
             for kernel in &path.kernels {
                 kernel.scramble(random, now);

@@ -6,12 +6,12 @@ use probe_user::{
     config::{DEFAULT_METRIC, DestinationConfig, MAIN_TABLE, OverlayConfig},
     health::{Settings, defect::Defect, observation::moment},
     overlay::{
-        choice::{Choice, DIRECT, Reason, View},
-        plan::{Plan, TRANSIT_PRIORITY, To, model::Model},
+        choice::{Candidate, Choice, Lookout, Move, Reason, View},
+        plan::{Key, Plan, TRANSIT_PRIORITY, To, model::Model},
     },
     prefix::Prefix,
     random::Random,
-    verdict::{Direction, Nanos, State},
+    verdict::Nanos,
 };
 
 use super::node::{Path, Place};
@@ -25,13 +25,15 @@ pub struct Routes {
     /// The kernel's routes and rules.
     pub kernel: Model,
     /// By destination, in the order of the plan.
-    pub choices: Vec<Choice>,
+    lookouts: Vec<Lookout>,
     /// The tunnel to each node is down until then.
     pub down_until: Vec<Nanos>,
     /// Which of them were down when they were last looked at.
     was_down: Vec<bool>,
     /// Whether the kernel may have other routes than those that were chosen.
     has_drifted: bool,
+    /// Whether packets may go elsewhere since somebody has asked.
+    has_turned: bool,
     /// Kept for its memory.
     views: Vec<View>,
 }
@@ -64,15 +66,17 @@ impl Routes {
     pub fn new(node: usize, nodes: usize, now: Nanos) -> Self {
         let plan = plan(node, nodes);
         let kernel = Model::new(&plan, &[]);
-        let choices = plan.gateways.iter().map(|_| Choice::new(None, moment(now))).collect();
+        let lookout = |_| Lookout::new(Choice::new(None, moment(now)));
+        let lookouts = plan.gateways.iter().map(lookout).collect();
         Self {
             node,
             plan,
             kernel,
-            choices,
+            lookouts,
             down_until: vec![0; nodes],
             was_down: vec![false; nodes],
             has_drifted: true,
+            has_turned: true,
             views: Vec::new(),
         }
     }
@@ -80,11 +84,11 @@ impl Routes {
     /// Those of an agent that has just started, and finds what the last one has left.
     #[must_use]
     pub fn adopt(mut self, now: Nanos, settings: &Settings) -> Self {
-        for (number, choice) in self.choices.iter_mut().enumerate() {
+        for (number, lookout) in self.lookouts.iter_mut().enumerate() {
             let adopted = self.plan.adopted(number, &self.kernel.routes);
             let adopted = adopted.filter(|_| !settings.defects.has(Defect::NoAdoption));
             let place = self.plan.candidates(number).position(|via| Some(via) == adopted);
-            *choice = Choice::new(place, moment(now));
+            *lookout = Lookout::new(Choice::new(place, moment(now)));
         }
         self.has_drifted = true;
         self
@@ -108,21 +112,21 @@ impl Routes {
 
     /// The gateway that each destination is reached through.
     fn via(&self) -> Vec<usize> {
-        let via = |(number, choice): (usize, &Choice)| {
-            self.plan.candidates(number).nth(choice.current()).unwrap_or(number)
+        let via = |(number, lookout): (usize, &Lookout)| {
+            self.plan.candidates(number).nth(lookout.choice.current()).unwrap_or(number)
         };
-        self.choices.iter().enumerate().map(via).collect()
+        self.lookouts.iter().enumerate().map(via).collect()
     }
 
     /// The path that is in use towards a node.
     #[must_use]
     pub fn in_use(&self, peer: usize) -> Place {
         let number = self.number_of(peer);
-        let current = self.choices[number].current();
-        self.place(number, self.plan.candidates(number).nth(current).unwrap_or(number))
+        let relay = self.relay(number, self.lookouts[number].choice.current());
+        Place { peer, relay }
     }
 
-    /// Looks at all candidates of all destinations, as the agent does, and gives the kernel the routes that were chosen.
+    /// Looks at all destinations, and gives the kernel the routes that were chosen.
     pub(super) fn look(
         &mut self,
         paths: &[Path],
@@ -131,46 +135,81 @@ impl Routes {
         settings: &Settings,
         moves: &mut Vec<Moved>,
     ) {
-        self.was_down = self.down_until.iter().map(|until| *until > now).collect();
+        self.look_at_tunnels(now);
         let before = moves.len();
-        let mut closed = None;
-        for number in 0..self.choices.len() {
-            let peer = self.node_of(number);
-            let is_healthy = paths[peer].health.state_of(Direction::Forward) == State::Healthy;
-            let is_direct = self.choices[number].current() == DIRECT;
-            if is_direct && is_healthy && !self.was_down[peer] {
-                continue;
+        for number in 0..self.lookouts.len() {
+            let (mut lookout, mut views) =
+                (self.lookouts[number].clone(), std::mem::take(&mut self.views));
+            let candidates = self.candidates(number, paths);
+            let change = lookout.look(candidates, isolated, moment(now), settings, &mut views);
+            (self.lookouts[number], self.views) = (lookout, views);
+            if let Some(Move { from, to, reason }) = change {
+                let [from, to] = [from, to].map(|at| self.relay(number, at));
+                let (node, peer) = (self.node, self.node_of(number));
+                moves.push(Moved { at: now, node, peer, from, to, reason, isolated });
             }
-            let mut views = std::mem::take(&mut self.views);
-            views.clear();
-            let candidates = self.plan.candidates(number).map(|via| self.place(number, via));
-            views.extend(candidates.map(|place| self.view(place, paths, settings)));
-            let choice = &mut self.choices[number];
-            if let Some(change) = choice.look(&views, isolated, moment(now), settings) {
-                let relay = |at| {
-                    let via = self.plan.candidates(number).nth(at).unwrap_or(number);
-                    self.place(number, via).relay
-                };
-                let (from, to, reason) = (relay(change.from), relay(change.to), change.reason);
-                moves.push(Moved { at: now, node: self.node, peer, from, to, reason, isolated });
-            }
-            if views.iter().all(|view| view.state != State::Healthy) {
-                closed = closed.or(Some(number));
-            }
-            self.views = views;
         }
         if self.has_drifted || moves.len() > before {
-            self.has_drifted = false;
-            self.kernel = Model::new(&self.plan, &self.via());
-            if settings.defects.has(Defect::TransitByChoice) {
-                self.kernel.rules.retain(|rule| rule.priority != TRANSIT_PRIORITY);
-            }
+            (self.has_drifted, self.has_turned) = (false, true);
+            self.kernel.mend(&self.plan, &self.via());
         }
-        if let Some(number) = closed.filter(|_| settings.defects.has(Defect::FailClosed)) {
+        self.spoil(paths, settings);
+    }
+
+    /// Routes by a tunnel that is down do not count.
+    fn look_at_tunnels(&mut self, now: Nanos) {
+        let is_down = self.down_until.iter().map(|until| *until > now).collect();
+        if self.was_down != is_down {
+            (self.was_down, self.has_turned) = (is_down, true);
+            let down = (0..self.was_down.len()).filter(|node| self.was_down[*node]);
+            self.kernel.down = down.map(tunnel_to).collect();
+        }
+    }
+
+    /// Whether packets may go elsewhere since this was asked the last time.
+    pub fn has_turned(&mut self) -> bool {
+        std::mem::take(&mut self.has_turned)
+    }
+
+    /// The candidates of a destination.
+    fn candidates<'p>(
+        &'p self,
+        number: usize,
+        paths: &'p [Path],
+    ) -> impl Iterator<Item = Candidate<'p>> + Clone {
+        self.plan.candidates(number).map(move |via| {
+            let place = self.place(number, via);
+            let path = &paths[place.index(self.node, self.down_until.len())];
+            Candidate { path: Some((&path.health, &path.recent)), is_down: self.is_down(place) }
+        })
+    }
+
+    /// The relay of a candidate, by its place.
+    fn relay(&self, number: usize, at: usize) -> Option<usize> {
+        let via = self.plan.candidates(number).nth(at).unwrap_or(number);
+        self.place(number, via).relay
+    }
+
+    /// What defects of the routes do to the kernel.
+    fn spoil(&mut self, paths: &[Path], settings: &Settings) {
+        let has = |defect| settings.defects.has(defect);
+        if has(Defect::TransitByChoice) {
+            self.kernel.rules.retain(|rule| rule.priority != TRANSIT_PRIORITY);
+        }
+        if has(Defect::NothingBeneath) {
+            self.kernel.routes.retain(|route| route.to != To::Unreachable);
+        }
+        if !has(Defect::FailClosed) {
+            return;
+        }
+        let is_closed = |number: &usize| {
+            let mut candidates = self.candidates(*number, paths);
+            !candidates.any(|candidate| candidate.is_healthy())
+        };
+        if let Some(number) = (0..self.lookouts.len()).find(is_closed) {
             let prefix = prefix_of(self.node_of(number));
-            self.kernel
-                .routes
-                .retain(|route| (route.key.table, route.key.prefix) != (MAIN_TABLE, prefix));
+            let is_other = |key: &Key| (key.table, key.prefix) != (MAIN_TABLE, prefix);
+            self.kernel.routes.retain(|route| is_other(&route.key));
             self.has_drifted = true;
         }
     }
@@ -181,12 +220,6 @@ impl Routes {
         self.was_down[place.relay.unwrap_or(place.peer)]
     }
 
-    fn view(&self, place: Place, paths: &[Path], settings: &Settings) -> View {
-        let path = &paths[place.index(self.node, self.down_until.len())];
-        let is_down = self.is_down(place);
-        View::of(&path.health, &path.recent, path.heard, is_down, settings)
-    }
-
     /// All tunnels are up.
     pub(super) fn heal(&mut self) {
         self.down_until.fill(0);
@@ -194,8 +227,8 @@ impl Routes {
 
     /// Any choices, and any routes in the kernel: the wrong ones, broken ones, or none.
     pub(super) fn scramble(&mut self, random: &mut Random) {
-        self.choices.iter_mut().for_each(|choice| choice.scramble(random));
-        let count = self.choices.len() as u64;
+        self.lookouts.iter_mut().for_each(|lookout| lookout.scramble(random));
+        let count = self.lookouts.len() as u64;
         let via: Vec<usize> = (0..count).map(|_| random.below(count) as usize).collect();
         let routes = self.plan.routes(&via).into_iter().filter_map(|mut route| {
             // The tables of relays are nobody's choice.
@@ -203,11 +236,19 @@ impl Routes {
                 _ if route.key.table != MAIN_TABLE => {}
                 0 => return None,
                 1 => route.to = To::Unreachable,
+                2 => route.key.metric += 1,
                 _ => {}
             }
             Some(route)
         });
         self.kernel.routes = routes.collect();
+        (self.has_drifted, self.has_turned) = (true, true);
+    }
+
+    /// Somebody takes rules away, and routes from tables that are nobody's choice.
+    pub fn damage(&mut self, random: &mut Random) {
+        self.kernel.rules.retain(|_| random.chance(0.7));
+        self.kernel.routes.retain(|route| route.key.table == MAIN_TABLE || random.chance(0.7));
         self.has_drifted = true;
     }
 }
@@ -247,8 +288,7 @@ fn plan(node: usize, nodes: usize) -> Plan {
 #[must_use]
 pub fn routes_to(kernel: &Model, peer: usize) -> usize {
     let prefix = prefix_of(peer);
-    let is_one =
-        |key: &probe_user::overlay::plan::Key| key.table == MAIN_TABLE && key.prefix == prefix;
+    let is_one = |key: &Key| key.table == MAIN_TABLE && key.prefix == prefix;
     kernel.routes.iter().filter(|route| is_one(&route.key)).count()
 }
 

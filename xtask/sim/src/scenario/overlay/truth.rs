@@ -77,7 +77,7 @@ impl Truth {
     fn is_steady(&self, world: &World, node: usize) -> bool {
         let node = &world.nodes[node];
         let held_up = node.sender_stalled_until.max(node.judge_stalled_until);
-        let was_started = node.started_at > self.looked_at;
+        let was_started = node.started_at >= self.looked_at;
         held_up.max(node.interface_down_until) <= self.looked_at && !node.is_dead && !was_started
     }
 

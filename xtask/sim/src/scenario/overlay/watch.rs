@@ -3,11 +3,12 @@
 //! With `G` the time in which a path is healthy for certain once all passes ([`Run::return_bound`]), and `L` that in which it is
 //! found out for certain that nothing does ([`Run::leave_bound`]):
 //!
-//! - 13: the kernel has one route to every destination. It leads by a path that carries nothing for no longer than `L`, where
-//!   another one has been good for `G`, and no longer than `L` and some time to make sure ([`choice::DWELL`], the expiry)
-//!   where another one passes most packets; by a tunnel that is down not at all, where another one is up.
+//! - 13: the kernel has one route to every destination. It leads by a path that carries nothing for no longer than `L` and
+//!   some time to make sure ([`choice::patience`]), where another one has been good for `G`, and some more
+//!   ([`choice::DWELL`], the expiry) where another one passes most packets; by a tunnel that is down not at all, where another
+//!   one is up.
 //! - 14: from every node to every other one, packets take one relay at most, and none comes back.
-//! - 15: no path is left that has been good for `G`, but for the direct one or for one that is faster.
+//! - 15: no path is left that has been good for `G`, but for the direct one, or for one that is faster by far, once a minute.
 //! - 16: the direct path is in use when its verdict is healthy, and so when it has been good for `G`.
 //! - 12: what a node moves that holds itself for cut off, it moves to a path that carries something.
 //! - 18: a new agent leaves no route by a path that is good, but for the direct one.
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use probe_user::{
     health::guarantee::recovery_bound,
     overlay::{
-        choice::{self, Reason},
+        choice::{self, LEAST_GAIN, Reason},
         plan::model::Model,
     },
     verdict::{Direction, Nanos, SECOND, State},
@@ -37,11 +38,13 @@ pub(in crate::scenario) struct Watch {
     pub(super) truth: Truth,
     /// When the routes of a node to another have changed since somebody has looked.
     pub(super) moves: BTreeMap<(usize, usize), Vec<Moved>>,
+    /// When each last did.
+    last_move: BTreeMap<(usize, usize), Nanos>,
 }
 
 impl Watch {
     pub(in crate::scenario) fn new(world: &crate::world::World) -> Self {
-        Self { truth: Truth::new(world), moves: BTreeMap::new() }
+        Self { truth: Truth::new(world), moves: BTreeMap::new(), last_move: BTreeMap::new() }
     }
 }
 
@@ -54,12 +57,13 @@ impl Run {
             if let Some(watch) = &mut self.watch {
                 watch.truth.look(&self.world);
             }
-            let moves = std::mem::take(&mut self.world.moves);
-            for moved in &moves {
-                self.note(moved);
+            for moved in &std::mem::take(&mut self.world.moves) {
                 self.check_move(moved)?;
+                self.note(moved);
             }
-            if !moves.is_empty() {
+            let routes = self.world.nodes.iter_mut().filter_map(|node| node.routes.as_mut());
+            // All are asked.
+            if routes.fold(false, |any, routes| any | routes.has_turned()) {
                 self.check_kernels()?;
             }
             for (node, peer) in self.world.pairs() {
@@ -124,6 +128,7 @@ impl Run {
         self.outcome.log = (self.outcome.log ^ number).wrapping_mul(0x0100_0000_01b3);
         if let Some(watch) = &mut self.watch {
             watch.moves.entry((node, peer)).or_default().push(*moved);
+            watch.last_move.insert((node, peer), at);
         }
     }
 
@@ -132,7 +137,7 @@ impl Run {
         let Moved { at, node, peer, reason, .. } = *moved;
         let [from, to] = [moved.from, moved.to].map(|relay| Place { peer, relay });
         let truth = self.truth();
-        if !matches!(reason, Reason::Direct | Reason::Latency | Reason::Down) {
+        if !self.is_excused(moved, from, to) {
             let agent = &self.world.nodes[node];
             let is_new = agent.run > 0
                 && truth.steady_since(node) <= agent.started_at + self.world.setup.tick;
@@ -142,9 +147,7 @@ impl Run {
             {
                 self.violated(18, format!("{moved:?}: a new agent leaves what passes"))?;
             }
-            if truth.good_since(node, from) + self.return_bound(self.world.setup.settings.damping)
-                < at
-            {
+            if truth.good_since(node, from) + self.bound_of(node, from) < at {
                 self.violated(15, format!("{moved:?}: what is left was good"))?;
             }
         }
@@ -157,6 +160,31 @@ impl Run {
             )?;
         }
         Ok(())
+    }
+
+    /// Whether a route may change though the path that it leaves is good.
+    fn is_excused(&self, moved: &Moved, from: Place, to: Place) -> bool {
+        let node = &self.world.nodes[moved.node];
+        match moved.reason {
+            Reason::Direct => to.relay.is_none(),
+            Reason::Down => !self.is_up(moved.node, from),
+            Reason::Latency => {
+                let [from, to] = [from, to].map(|place| node.path(place).recent.median());
+                let is_faster = matches!((from, to), (Some(from), Some(to)) if 3 * to <= 2 * from && to + LEAST_GAIN <= from);
+                let moves = &self.watch.as_ref().expect("an overlay").last_move;
+                let last = moves.get(&(moved.node, moved.peer)).copied().unwrap_or(0);
+                let is_rare = moved.at - last.max(node.started_at) >= choice::LONG_DWELL;
+                is_faster && (is_rare || node.scrambled_at.is_some())
+            }
+            _ => false,
+        }
+    }
+
+    /// `G` of one path: after this it is healthy once all passes, as it is held back.
+    fn bound_of(&self, node: usize, place: Place) -> Nanos {
+        let (agent, settings) = (&self.world.nodes[node], &self.world.setup.settings);
+        let held = agent.path(place).health.doublings(settings);
+        self.return_bound(if agent.scrambled_at.is_some() { settings.damping } else { held })
     }
 
     fn kernels(&self) -> Vec<&Model> {
@@ -185,8 +213,9 @@ impl Run {
             if count != 1 {
                 self.violated(13, format!("node {node} has {count} routes to {peer}"))?;
             }
+            let is_up = self.way_is_up(node, peer);
             let way = walk(&kernels, node, peer);
-            if way.last() != Some(&peer) {
+            if is_up && way.last() != Some(&peer) {
                 self.violated(
                     13,
                     format!("packets from {node} to {peer} end on the way: {way:?}"),
@@ -194,6 +223,13 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Whether all tunnels are up on the way that is in use.
+    fn way_is_up(&self, node: usize, peer: usize) -> bool {
+        let here = self.in_use(node, peer);
+        self.is_up(node, here)
+            && here.relay.is_none_or(|relay| self.is_up(relay, Place::direct(peer)))
     }
 
     /// Invariants 13 and 16, of the route from one node to another.
@@ -216,8 +252,8 @@ impl Run {
         if healthy && is_up(direct) && here != direct {
             self.violated(16, format!("{node} calls {peer} healthy, and routes by {here:?}"))?;
         }
-        let bound = self.return_bound(setup.settings.damping);
-        let is_good = |place: Place| truth.good_since(node, place) + bound < now;
+        let is_good =
+            |place: Place| truth.good_since(node, place) + self.bound_of(node, place) < now;
         if here != direct && is_good(direct) {
             self.violated(
                 16,
