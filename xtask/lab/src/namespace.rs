@@ -138,7 +138,9 @@ impl Namespace {
         })?
     }
 
-    /// Makes a command start inside, and die with the thread that starts it.
+    /// Makes a command start inside, and die with the thread that starts it. One that becomes another user is forgotten for
+    /// that by the kernel (FRR's daemons are): where this process is killed, it lives until the next lab takes its
+    /// namespace away.
     pub(crate) fn confine(&self, command: &mut Command) {
         let inside = self.clone();
         let parent = std::process::id();
