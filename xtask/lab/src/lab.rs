@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -145,6 +145,15 @@ impl Lab {
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.entry.directory()
+    }
+
+    /// Takes a directory away with the lab that a process of it makes elsewhere, and the one that it is in, if that is
+    /// empty then.
+    ///
+    /// # Errors
+    /// None, as long as the lab is there.
+    pub fn remove_too(&self, directory: PathBuf) -> Result<()> {
+        self.entry.litter(directory)
     }
 
     /// Loses packets from one site to another, of every protocol.

@@ -27,6 +27,7 @@
 //! - [`site`]: a data center: its addresses, link and processes.
 //! - [`overlay`]: tunnels between the sites, and hosts behind them.
 //! - [`ways`]: which way packets of the overlay go, at any time.
+//! - [`switch`]: a route that is put in and taken away at once.
 //! - [`stream`]: a TCP connection that knows how long it has stood still.
 //! - [`machine`]: a namespace with processes in it.
 //! - [`namespace`]: a network namespace, for sockets and commands inside.
@@ -35,6 +36,7 @@
 //! - [`events`]: what they tell as it happens.
 //! - [`impairment`]: loss, and the true count of it.
 //! - [`clock`]: the only clocks.
+//! - `netlink`: how the kernel is asked about routes.
 //! - `relay`: delay and jitter.
 //! - `registry`: who takes what away, and when.
 
@@ -45,12 +47,14 @@ pub mod impairment;
 pub mod lab;
 pub mod machine;
 pub mod namespace;
+mod netlink;
 pub mod overlay;
 pub mod process;
 mod registry;
 mod relay;
 pub mod site;
 pub mod stream;
+pub mod switch;
 pub mod ways;
 
 pub use agent::{Agent, Mesh};
@@ -62,4 +66,5 @@ pub use overlay::Host;
 pub use process::{Process, Signal};
 pub use site::{Link, Site};
 pub use stream::Stream;
+pub use switch::Switch;
 pub use ways::Way;

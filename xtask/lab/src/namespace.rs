@@ -138,7 +138,8 @@ impl Namespace {
         })?
     }
 
-    /// Makes a command start inside, and die with the thread that starts it.
+    /// Makes a command start inside, and die with the thread that starts it. Of a process that changes its user, as FRR's
+    /// daemons do, the kernel forgets the latter: where this process is killed, it runs until the next lab is built.
     pub(crate) fn confine(&self, command: &mut Command) {
         let inside = self.clone();
         let parent = std::process::id();

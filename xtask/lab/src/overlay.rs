@@ -87,7 +87,12 @@ impl Site {
     /// The IPv4 prefix of the LAN behind it: 10.78.S.0/24.
     #[must_use]
     pub fn lan_ipv4(&self) -> String {
-        format!("10.78.{}.0/24", self.number())
+        format!("{}/24", self.lan_network())
+    }
+
+    /// The same without its length.
+    pub(crate) const fn lan_network(&self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 78, self.number(), 0)
     }
 
     /// The IPv6 prefix of the LAN behind it: fd78:0:0:S::/64.

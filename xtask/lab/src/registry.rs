@@ -46,6 +46,8 @@ struct Resources {
     namespaces: Vec<String>,
     children: Vec<Shared>,
     directory: PathBuf,
+    /// Directories that its processes have made elsewhere.
+    litter: Vec<PathBuf>,
     keep: bool,
 }
 
@@ -76,8 +78,13 @@ impl Entry {
             registry.last += 1;
             let number = registry.last;
             let directory = env::temp_dir().join(prefix(number));
-            let (namespaces, children) = (Vec::new(), Vec::new());
-            let resources = Resources { namespaces, children, directory: directory.clone(), keep };
+            let resources = Resources {
+                namespaces: Vec::new(),
+                children: Vec::new(),
+                directory: directory.clone(),
+                litter: Vec::new(),
+                keep,
+            };
             registry.labs.insert(number, resources);
             fs::create_dir(&directory)
                 .with_context(|| format!("cannot make the directory {}", directory.display()))?;
@@ -109,6 +116,14 @@ impl Entry {
             let child = Arc::new(Mutex::new(spawn(command)?));
             resources.children.push(Arc::clone(&child));
             Ok(child)
+        })
+    }
+
+    /// Notes a directory that a process makes elsewhere.
+    pub(crate) fn litter(&self, directory: PathBuf) -> Result<()> {
+        with(|registry| {
+            self.resources(registry)?.litter.push(directory);
+            Ok(())
         })
     }
 
@@ -192,6 +207,11 @@ fn release(labs: &[Resources]) {
         namespace::remove(&lab.namespaces);
         if !lab.keep {
             fs::remove_dir_all(&lab.directory).ok();
+        }
+        for directory in &lab.litter {
+            fs::remove_dir_all(directory).ok();
+            // This takes nothing away that is not empty.
+            directory.parent().map(fs::remove_dir);
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Which way packets of the overlay go: the kernel's own answer, now or watched over time.
 
 use std::{
-    ffi::CStr,
-    io,
     net::Ipv4Addr,
     sync::{
         Arc, Mutex,
@@ -14,15 +12,15 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use rtnetlink::{
-    packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload},
+    packet_core::{NetlinkMessage, NetlinkPayload},
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         route::{RouteAddress, RouteAttribute, RouteMessage},
     },
-    sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
+    sys::Socket,
 };
 
-use crate::{clock, lab::Lab, overlay::LAN, registry::lock, site::Site};
+use crate::{clock, lab::Lab, netlink, overlay::LAN, registry::lock, site::Site};
 
 /// Time between two questions of a [`Watch`], and so the precision of its times.
 const PERIOD: Duration = Duration::from_millis(5);
@@ -103,10 +101,8 @@ struct Asker {
 impl Asker {
     /// Runs inside the site.
     fn new(question: &Question<'_>) -> Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE).context("no netlink socket")?;
-        socket.bind_auto()?;
-        socket.connect(&SocketAddr::new(0, 0))?;
-        let interface = index(&question.interface)
+        let socket = netlink::socket()?;
+        let interface = netlink::index(&question.interface)
             .with_context(|| format!("{} has no {}", question.at.name(), question.interface))?;
         let mut route = RouteMessage::default();
         route.header.address_family = AddressFamily::Inet;
@@ -117,12 +113,7 @@ impl Asker {
             RouteAttribute::Destination(RouteAddress::Inet(question.destination)),
             RouteAttribute::Iif(interface),
         ];
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_REQUEST;
-        let mut message = NetlinkMessage::new(header, RouteNetlinkMessage::GetRoute(route).into());
-        message.finalize();
-        let mut request = vec![0; message.buffer_len()];
-        message.serialize(&mut request);
+        let request = netlink::request(RouteNetlinkMessage::GetRoute(route), 0);
         Ok(Self { socket, request, direct: question.direct.clone() })
     }
 
@@ -144,32 +135,12 @@ impl Asker {
             _ => None,
         });
         let Some(device) = device else { return Ok(Way::None) };
-        let device = name(device)?;
+        let device = netlink::name(device)?;
         if device == self.direct {
             return Ok(Way::Direct);
         }
         Ok(device.strip_prefix("ov-").map_or(Way::None, |relay| Way::Relay(relay.to_owned())))
     }
-}
-
-/// The number of an interface, where the calling thread is.
-fn index(name: &str) -> Option<u32> {
-    let name = std::ffi::CString::new(name).ok()?;
-    // SAFETY: the string ends with a zero and lives through the call.
-    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
-    (index > 0).then_some(index)
-}
-
-/// The name of an interface, where the calling thread is.
-fn name(index: u32) -> Result<String> {
-    let mut name = [0; libc::IF_NAMESIZE];
-    // SAFETY: the array has the room that the call asks for, and lives through it.
-    if unsafe { libc::if_indextoname(index, name.as_mut_ptr()) }.is_null() {
-        return Err(io::Error::last_os_error()).context("an interface without a name");
-    }
-    // SAFETY: the call has written a string that ends with a zero.
-    let name = unsafe { CStr::from_ptr(name.as_ptr()) };
-    Ok(name.to_string_lossy().into_owned())
 }
 
 /// A thread that asks the kernel again and again. A way that is taken for less than the 5 ms between two

@@ -1,7 +1,7 @@
 //! The overlay of the lab: its tunnels, its hosts, and what is measured on them. Needs root, and fails without.
 
 use std::{
-    fs,
+    env, fs,
     io::{Read as _, Write as _},
     net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket},
     thread,
@@ -57,6 +57,23 @@ fn hosts_reach_one_another_by_routes_only() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+#[test]
+fn a_switch_puts_a_route_in_and_takes_it_away() -> Result<()> {
+    let lab = three_sites()?;
+    lab.install_route("fra", "nyc", "sin", 200)?;
+    let switch = lab.switch("fra", "nyc", 100)?;
+    for _ in 0..2 {
+        assert_eq!(lab.way("fra", "nyc")?, relay("sin"));
+        switch.set(true)?;
+        assert_eq!(lab.way("fra", "nyc")?, Way::Direct);
+        assert!(switch.set(true).is_err());
+        switch.set(false)?;
+    }
+    assert_eq!(lab.way("fra", "nyc")?, relay("sin"));
+    assert!(switch.set(false).is_err());
     Ok(())
 }
 
@@ -196,12 +213,23 @@ fn an_overlay_goes_with_its_lab() -> Result<()> {
         Ok(names.filter(|name| name.starts_with(&prefix)).count())
     };
     assert_eq!(names()?, 7);
+    let elsewhere = env::temp_dir().join(format!("{prefix}elsewhere"));
+    let litter = ["one", "two"].map(|name| elsewhere.join(name));
+    for directory in &litter {
+        fs::create_dir_all(directory)?;
+        fs::write(directory.join("crash.log"), "")?;
+    }
+    lab.remove_too(litter[0].clone())?;
     assert_eq!(lab.host("nyc")?.ipv4(), Ipv4Addr::new(10, 78, 2, 2));
     drop(lab);
     assert_eq!(names()?, 0);
+    assert_eq!(litter.map(|directory| directory.exists()), [false, true]);
 
     let plain = Lab::builder().site("fra").build()?;
+    plain.remove_too(elsewhere.join("two"))?;
     let refused = plain.host("fra").err().context("a host without an overlay")?;
     assert!(refused.to_string().contains("without an overlay"), "{refused}");
+    drop(plain);
+    assert!(!elsewhere.exists());
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! - [`crate::topology`]: the network.
 //! - [`contender`]: who chooses the routes, and ours among them.
 //! - [`babel`], [`bfd`]: the others, each in the best configuration that was found.
-//! - [`trial`]: one fault, and what is measured.
+//! - [`trial`]: one fault, how long it lasts, and what is measured.
 //! - [`table`]: medians, ranges, and who is ahead.
 
 mod babel;
@@ -16,7 +16,7 @@ mod trial;
 use std::{
     fs,
     io::{Write as _, stderr, stdout},
-    path::PathBuf,
+    path::{Path, PathBuf},
     thread,
 };
 
@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueEnum as _};
 use contender::Contender;
 use table::Row;
-use trial::{Fault, Outcome};
+use trial::{Fault, HELD, Outcome, RETURN, Stage};
 
 /// What to measure, and with what.
 #[derive(Args)]
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     /// Two trials of each instead of ten with a blackhole and some with loss
     #[arg(long)]
     quick: bool,
-    /// Write all that was measured to this file
+    /// Write all that was measured to this file, after each fault
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -57,10 +57,11 @@ impl Options {
     }
 }
 
-/// Measures, and prints what came out. That others are ahead is no failure: it is said.
+/// Measures, and prints what came out; true if each of our trials could be played. That others are ahead, or cannot
+/// be measured, is no failure: it is said.
 ///
 /// # Errors
-/// Those of the lab and of the contenders.
+/// Where the figures cannot be written.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let contenders = match &options.only[..] {
         [] => Contender::value_variants(),
@@ -69,53 +70,84 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let faults = if options.faults.is_empty() { &Fault::ALL[..] } else { &options.faults };
     let mut rows = Vec::new();
     for fault in faults {
-        let mut outcomes = vec![Vec::new(); contenders.len()];
-        for trial in 1..=options.trials(*fault) {
-            let of = options.trials(*fault);
-            writeln!(stderr(), "{fault}, {trial} of {of}")?;
-            let played = play(contenders, *fault, trial, options)?;
-            for (outcomes, outcome) in outcomes.iter_mut().zip(played) {
-                outcomes.push(outcome);
-            }
-        }
-        rows.extend(contenders.iter().zip(outcomes).map(|(contender, outcomes)| Row {
-            fault: *fault,
-            contender: *contender,
-            outcomes,
-        }));
+        rows.extend(rounds(contenders, *fault, options)?);
+        // What is measured by now is safe, whatever comes.
+        save(&rows, options)?;
     }
     for contender in contenders {
         writeln!(stdout(), "{contender}: {}", contender.configuration())?;
     }
-    writeln!(stdout(), "Seconds: median (lowest to highest), and the median's ratio to ours.\n")?;
+    writeln!(
+        stdout(),
+        "The fault lasts {} s. Seconds: median (lowest to highest), and the median's ratio to ours; what has not come \
+         while it lasted, or within {} s after it, came never.\n",
+        HELD.as_secs(),
+        RETURN.as_secs(),
+    )?;
     for line in table::lines(&rows) {
         writeln!(stdout(), "{line}")?;
     }
-    if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&rows)? + "\n";
-        fs::write(file, text).with_context(|| file.display().to_string())?;
-    }
-    Ok(true)
+    Ok(!rows.iter().any(|row| row.contender == Contender::Ours && !row.failures.is_empty()))
 }
 
-/// One trial of each contender, side by side, each in a network of its own: what else the host does then is
-/// the same for all.
-fn play(
-    contenders: &[Contender],
-    fault: Fault,
-    trial: u32,
-    options: &Options,
-) -> Result<Vec<Outcome>> {
+/// All trials with one fault: a row for each contender.
+fn rounds(contenders: &[Contender], fault: Fault, options: &Options) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = contenders.iter().map(|who| Row::new(fault, *who)).collect();
+    let trials = options.trials(fault);
+    for trial in 1..=trials {
+        writeln!(stderr(), "{fault}, {trial} of {trials}")?;
+        for (row, outcome) in rows.iter_mut().zip(play(contenders, fault, trial, &options.agent)) {
+            match outcome {
+                Ok(outcome) => row.outcomes.push(outcome),
+                Err(error) => {
+                    let why = format!("{error:#}");
+                    writeln!(
+                        stderr(),
+                        "FAILED: {}, {fault}, {trial} of {trials}: {why}",
+                        row.contender
+                    )?;
+                    row.failures.push(why);
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn save(rows: &[Row], options: &Options) -> Result<()> {
+    let Some(file) = &options.json else { return Ok(()) };
+    let text = serde_json::to_string_pretty(rows)? + "\n";
+    fs::write(file, text).with_context(|| file.display().to_string())
+}
+
+/// One trial of each contender, side by side, each in a network of its own. Nobody is measured while another one
+/// is started or stopped: what else the host does then is the same for all.
+fn play(contenders: &[Contender], fault: Fault, trial: u32, agent: &Path) -> Vec<Result<Outcome>> {
+    let stages = side_by_side(contenders.to_vec(), |contender| Stage::set(contender, agent));
+    let measured = side_by_side(stages, |stage| {
+        let stage = stage?;
+        let outcome = stage.measure(fault, trial);
+        Ok((stage, outcome))
+    });
+    side_by_side(measured, |measured| {
+        let (stage, outcome) = measured?;
+        stage.end()?;
+        outcome
+    })
+}
+
+/// Does the same with each, all at the same time, and returns once all are done.
+fn side_by_side<T: Send, U: Send>(
+    items: Vec<T>,
+    work: impl Fn(T) -> Result<U> + Sync,
+) -> Vec<Result<U>> {
+    let work = &work;
     thread::scope(|scope| {
-        let trials: Vec<_> = contenders
-            .iter()
-            .map(|contender| {
-                scope.spawn(move || trial::run(*contender, fault, trial, &options.agent))
-            })
-            .collect();
-        let join = |trial: thread::ScopedJoinHandle<'_, Result<Outcome>>| {
-            trial.join().map_err(|_| anyhow!("a trial panicked"))?
+        let start = |item| scope.spawn(move || work(item));
+        let threads: Vec<_> = items.into_iter().map(start).collect();
+        let join = |thread: thread::ScopedJoinHandle<'_, Result<U>>| {
+            thread.join().unwrap_or_else(|_| Err(anyhow!("a trial panicked")))
         };
-        trials.into_iter().map(join).collect()
+        threads.into_iter().map(join).collect()
     })
 }

@@ -37,9 +37,9 @@ const DEFECT: (&str, &str) = ("LINKPROBE_DEFECT", "THIS BUILD HAS THE DEFECTS OF
 /// What can be set at the command line.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Seconds for which the region is cut off from all others
+    /// Seconds for which the region is cut off from all others, 3 to 25: after more, a pause of TCP may outlast the streams
     #[arg(long, requires = "incident", value_name = "SECONDS", default_value_t = 8)]
-    #[arg(value_parser = clap::value_parser!(u64).range(3..=60))]
+    #[arg(value_parser = clap::value_parser!(u64).range(3..=25))]
     burst: u64,
     /// With agents that have defects of the incident; a test-only build of the agent has them
     #[arg(long, requires = "incident", value_enum)]
@@ -117,41 +117,62 @@ pub(crate) fn run(agent: &Path, keep_logs: bool, options: &Options) -> Result<bo
 
 /// Says what is to be thought of it all; true if that is as it must be.
 fn verdict(screen: &mut Screen, record: &Record, ended: Vec<String>, options: &Options) -> bool {
-    let list = |screen: &mut Screen, items: &[String]| {
-        items.iter().for_each(|item| screen.line(&format!("  - {item}")));
-    };
-    let Some(defect) = options.defect else {
-        let problems = [record.problems(), ended].concat();
-        if problems.is_empty() {
-            let text = "Everything left what was sick and came back by itself, within the limits.";
-            screen.line(&screen.state(State::Healthy, text));
-        } else {
-            screen.line(&screen.state(State::Unhealthy, "Not as it must be:"));
-            list(screen, &problems);
-        }
-        return problems.is_empty();
-    };
-    let problems = [record.broken(), ended].concat();
-    let stuck = record.stuck();
-    let seconds = record.times.until - record.times.ended;
-    let name = defect.name();
-    if stuck.is_empty() {
-        let text = format!("With this defect ({name}) everything healed by itself.");
-        screen.line(&screen.state(State::Healthy, &text));
-        screen.line("In the incident either defect alone would have healed too; only both together did not.");
+    if let Some(defect) = options.defect {
+        return defective_verdict(screen, record, ended, defect);
+    }
+    let problems = [record.problems(), ended].concat();
+    if problems.is_empty() {
+        let text = "Everything left what was sick and came back by itself, within the limits.";
+        screen.line(&screen.state(State::Healthy, text));
     } else {
+        screen.line(&screen.state(State::Unhealthy, "Not as it must be:"));
+        list(screen, &problems);
+    }
+    problems.is_empty()
+}
+
+/// The same with a defect. What one alone does is shown, whatever it is; both must get stuck.
+fn defective_verdict(
+    screen: &mut Screen,
+    record: &Record,
+    ended: Vec<String>,
+    defect: Defect,
+) -> bool {
+    let mut problems = [record.broken(), ended].concat();
+    let (stuck, name) = (record.stuck(), defect.name());
+    let seconds = record.times.until - record.times.ended;
+    if record.is_stuck() {
         let text = format!(
             "STUCK with this defect ({name}): {seconds:.0} s after the end of the burst, with the network in order,"
         );
         screen.line(&screen.state(State::Unhealthy, &text));
         list(screen, &stuck);
         screen.line("It would be so until somebody restarts the agents. This is what we do not have: the same burst without");
-        screen.line("--defect heals within seconds. (Streams flow even so, for where no way is healthy the overlay keeps one.)");
+        screen.line("--defect heals within seconds.");
+        if record.is_flowing {
+            screen.line("Streams flow even so, for where no way is healthy the overlay keeps one.");
+        }
+    } else if stuck.is_empty() {
+        let text = format!("With this defect ({name}) everything healed by itself.");
+        screen.line(&screen.state(State::Healthy, &text));
+        if defect != Defect::Both {
+            screen.line("In the incident either defect alone would have healed too; only both together did not.");
+        }
+    } else {
+        let text = format!("Not healed after {seconds:.0} s with this defect ({name}):");
+        screen.line(&screen.state(State::Unhealthy, &text));
+        list(screen, &stuck);
+    }
+    if defect == Defect::Both && !record.is_stuck() {
+        problems.push("with both defects it must be stuck, and is not".to_owned());
     }
     if !problems.is_empty() {
-        screen.line(&screen.state(State::Unhealthy, "And what no defect is an excuse for:"));
+        screen.line(&screen.state(State::Unhealthy, "Not as it must be, even so:"));
         list(screen, &problems);
     }
-    // What one defect alone does is shown, whatever it is.
-    problems.is_empty() && (defect != Defect::Both || record.is_stuck())
+    problems.is_empty()
+}
+
+fn list(screen: &mut Screen, items: &[String]) {
+    items.iter().for_each(|item| screen.line(&format!("  - {item}")));
 }

@@ -2,7 +2,7 @@
 //! relay while it is down.
 //!
 //! FRR's own static routes can follow a session only from version 8.5 on. So that any version will do, the
-//! bench does that: it asks bfdd every 10 ms, and changes the route in the kernel at once.
+//! bench does that: it asks bfdd again 10 ms after each answer, and tells the kernel by netlink what has changed.
 
 use std::{
     fmt::Write as _,
@@ -20,14 +20,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, ensure};
-use lab::{Lab, Namespace, Site, clock};
+use lab::{Lab, Site, Switch, clock};
 use serde_json::Value;
 
 /// Where Debian's package has the daemons.
 const DAEMONS: &str = "/usr/lib/frr";
 /// The user that they become, and cannot do without.
 const USER: &str = "frr:frr";
-/// Time between two questions for the sessions.
+/// Where each makes a directory for crashes, which outlives it.
+const LITTER: &str = "/var/tmp/frr";
+/// Time from an answer about the sessions to the next question.
 const PERIOD: Duration = Duration::from_millis(10);
 /// How long a daemon may take to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,10 +66,11 @@ pub(super) fn start(lab: &Lab, relay: impl Fn(&Site, &Site) -> String) -> Result
         for to in others(lab, site) {
             lab.install_route(site.name(), to.name(), &relay(site, to), RELAYED)?;
         }
-        let sockets = daemons(lab, site)?;
-        let routes = others(lab, site).map(Route::new).collect();
-        let (site, stop) = (site.namespace().clone(), Arc::clone(&stop));
-        threads.push(thread::spawn(move || follow(&site, &sockets, routes, &stop)));
+        let terminal = daemons(lab, site)?;
+        let routes = others(lab, site).map(|to| Route::new(lab, site, to));
+        let routes = routes.collect::<Result<_>>()?;
+        let stop = Arc::clone(&stop);
+        threads.push(thread::spawn(move || follow(&terminal, routes, &stop)));
     }
     Ok(Followers { stop, threads })
 }
@@ -99,7 +102,8 @@ fn daemons(lab: &Lab, site: &Site) -> Result<PathBuf> {
             .arg("--vty_socket")
             .arg(&directory)
             .args(more);
-        site.spawn(command).context("FRR, Debian's package frr")
+        let process = site.spawn(command).context("FRR, Debian's package frr")?;
+        lab.remove_too(Path::new(LITTER).join(format!("{name}.{}", process.pid())))
     };
     daemon("zebra", &[])?;
     await_file(&directory.join("zserv.api"))?;
@@ -134,26 +138,20 @@ fn config(lab: &Lab, site: &Site) -> String {
 /// A direct route, and whether it is there.
 struct Route {
     peer: String,
-    text: String,
+    switch: Switch,
     is_up: bool,
 }
 
 impl Route {
-    fn new(to: &Site) -> Self {
-        let (peer, prefix) = (to.tunnel_ipv4().to_string(), to.lan_ipv4());
-        let text = format!("{prefix} via {peer} dev {} proto static metric {DIRECT}", to.tunnel());
-        Self { peer, text, is_up: false }
+    fn new(lab: &Lab, from: &Site, to: &Site) -> Result<Self> {
+        let switch = lab.switch(from.name(), to.name(), DIRECT)?;
+        Ok(Self { peer: to.tunnel_ipv4().to_string(), switch, is_up: false })
     }
 }
 
 /// The thread.
-fn follow(
-    site: &Namespace,
-    socket: &Path,
-    mut routes: Vec<Route>,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let mut terminal = UnixStream::connect(socket).context("bfdd does not listen")?;
+fn follow(terminal: &Path, mut routes: Vec<Route>, stop: &AtomicBool) -> Result<()> {
+    let mut terminal = UnixStream::connect(terminal).context("bfdd does not listen")?;
     terminal.set_read_timeout(Some(PATIENCE))?;
     ask(&mut terminal, "enable")?;
     while !stop.load(Ordering::Relaxed) {
@@ -164,8 +162,7 @@ fn follow(
             let session = sessions.iter().find(|session| session["peer"] == route.peer.as_str());
             let is_up = session.is_some_and(|session| session["status"] == "up");
             if is_up != route.is_up {
-                let verb = if is_up { "add" } else { "del" };
-                site.ip(&format!("route {verb} {}\n", route.text))?;
+                route.switch.set(is_up)?;
                 route.is_up = is_up;
             }
         }

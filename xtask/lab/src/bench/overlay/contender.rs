@@ -58,7 +58,7 @@ impl Contender {
                 "the same, dead once 5 of the last 16 are missing: BIRD's default"
             }
             Self::Bfd => {
-                "3 x 100 ms on the direct tunnels; static routes follow the sessions within 10 ms"
+                "3 x 100 ms on the direct tunnels; static routes follow: bfdd is asked again 10 ms after each answer"
             }
         }
     }

@@ -7,32 +7,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use clap::ValueEnum;
 use lab::{Lab, Loss, Stream, Way, clock, ways::Watch};
 use serde::Serialize;
 
-use super::contender::Contender;
+use super::contender::{Contender, Running};
 use crate::topology;
 
 /// The stream goes from the first to the second.
 const ENDS: (&str, &str) = ("fra", "nyc");
 
-/// How long routes may take to be direct at the beginning.
+/// How long routes may take to be direct at the beginning, and then once more to stay so.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long the network is calm before the fault, once all routes are direct: for histories of hellos and of
-/// probes.
+/// For how long the routes between the ends have been direct when the fault strikes: for histories of hellos and
+/// of probes.
 const SETTLING: Duration = Duration::from_secs(3);
 /// And how much longer from one trial to the next, within a second: the fault is not to find everybody's timers
 /// always at the same point.
 const PHASE: Duration = Duration::from_millis(370);
-/// How long a change of the route is waited for.
-const NEVER: Duration = Duration::from_secs(20);
+/// How long the fault lasts, for everybody.
+pub(super) const HELD: Duration = Duration::from_secs(10);
+/// How long is waited then for the route to be direct.
+pub(super) const RETURN: Duration = Duration::from_secs(15);
 /// How long things must stay as they are to count as over.
 const CALM: Duration = Duration::from_secs(2);
 /// How long a record may be late without the stream standing still: several round trips, and less than any
 /// time-out of TCP.
 const FLOWING: Duration = Duration::from_millis(150);
+/// How long without a record at the end of a window of time means that the stream did not flow again in it.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Time between two looks.
 const PERIOD: Duration = Duration::from_millis(10);
 
@@ -94,67 +98,85 @@ impl fmt::Display for Fault {
 /// What was measured, in seconds.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Outcome {
-    /// The longest time without a record while the fault lasted.
-    pub(super) stall: f64,
-    /// Until packets went by a relay; none if they did not within twenty seconds.
+    /// The longest time without a record while the fault lasted; none if the stream was still silent at its end.
+    pub(super) stall: Option<f64>,
+    /// Until packets went by a relay; none if they did not while the fault lasted.
     pub(super) relayed: Option<f64>,
     /// How often the route changed while the fault lasted.
     pub(super) changes: usize,
     /// Whether the route back changed too.
     pub(super) reverse_moved: bool,
-    /// Whether packets went by a relay when the fault ended.
+    /// Whether packets did not go directly when the fault ended, or left after that.
     pub(super) away: bool,
     /// From that end until packets went directly for good; none if they did not.
     pub(super) direct: Option<f64>,
-    /// The longest time without a record from that end on.
-    pub(super) stall_after: f64,
+    /// The longest time without a record from that end on; none if the stream was silent at the end of it all.
+    pub(super) stall_after: Option<f64>,
 }
 
-/// Builds a network, lets the contender settle, and plays the fault, for the `trial`th time.
-///
-/// # Errors
-/// Those of the lab and of the contender; and where the stream broke.
-pub(super) fn run(contender: Contender, fault: Fault, trial: u32, agent: &Path) -> Result<Outcome> {
-    let lab = topology::build(false)?;
-    let running = contender.start(&lab, agent)?;
-    let phase = (PHASE * trial).subsec_millis();
-    let outcome = measure(&lab, fault, SETTLING + Duration::from_millis(phase.into()));
-    running.stop()?;
-    outcome.with_context(|| format!("{contender}, {fault}"))
+/// A contender at work in a network of its own.
+pub(super) struct Stage {
+    running: Running,
+    lab: Lab,
+}
+
+impl Stage {
+    /// Builds the network and starts the contender. All routes are direct when this returns.
+    ///
+    /// # Errors
+    /// Those of the lab and of the contender; and where the routes do not become direct.
+    pub(super) fn set(contender: Contender, agent: &Path) -> Result<Self> {
+        let lab = topology::build(false)?;
+        let running = contender.start(&lab, agent)?;
+        await_direct(&lab)?;
+        Ok(Self { running, lab })
+    }
+
+    /// Plays the fault, for the `trial`th time.
+    ///
+    /// # Errors
+    /// Those of the lab; where routes do not stay direct without a fault, or the stream broke.
+    pub(super) fn measure(&self, fault: Fault, trial: u32) -> Result<Outcome> {
+        let phase = (PHASE * trial).subsec_millis();
+        measure(&self.lab, fault, SETTLING + Duration::from_millis(phase.into()))
+    }
+
+    /// Ends the contender, and takes the network away.
+    ///
+    /// # Errors
+    /// Where the contender has failed meanwhile.
+    pub(super) fn end(self) -> Result<()> {
+        self.running.stop()
+    }
 }
 
 fn measure(lab: &Lab, fault: Fault, settling: Duration) -> Result<Outcome> {
-    await_direct(lab)?;
     let (from, to) = ENDS;
     let (there, back) = (lab.watch_way(from, to)?, lab.watch_way(to, from)?);
     let stream = Stream::start(lab.host(from)?, lab.host(to)?)?;
-    thread::sleep(settling);
+    await_calm([&there, &back], settling)?;
 
     let struck = clock::now();
     fault.inject(lab)?;
-    let relayed = there.await_way(struck, NEVER, |way| matches!(way, Way::Relay(_)))?;
-    if let Some(relayed) = relayed {
-        await_flow(&stream, relayed, struck + NEVER);
-    }
-    let away = there.now()? != Way::Direct;
+    thread::sleep(HELD);
     let cleared = clock::now();
     lab.clear_both(from, to)?;
-    let changes = changes(&there, struck, cleared)?;
-    let reverse_moved = self::changes(&back, struck, cleared)? > 0;
-    let stall = stream.longest_gap_between(struck, cleared);
-
     let direct = await_back(&there, &stream, cleared)?;
-    let stall_after = stream.longest_gap(cleared);
+    let ended = clock::now();
+
+    let (there, back) = (there.ways()?, back.ways()?);
+    let relayed = changes(&there, struck, cleared).find(|(_, way)| matches!(way, Way::Relay(_)));
+    let stall = stall(&stream, struck, cleared);
+    let stall_after = self::stall(&stream, cleared, ended);
     stream.finish()?;
-    let since = |start: Instant| move |end: Instant| end.duration_since(start).as_secs_f64();
     Ok(Outcome {
-        stall: stall.as_secs_f64(),
-        relayed: relayed.map(since(struck)),
-        changes,
-        reverse_moved,
-        away,
-        direct: direct.map(since(cleared)),
-        stall_after: stall_after.as_secs_f64(),
+        stall: stall.map(|stall| stall.as_secs_f64()),
+        relayed: relayed.map(|(at, _)| at.duration_since(struck).as_secs_f64()),
+        changes: changes(&there, struck, cleared).count(),
+        reverse_moved: changes(&back, struck, cleared).count() > 0,
+        away: is_away(&there, cleared),
+        direct: direct.map(|at| at.duration_since(cleared).as_secs_f64()),
+        stall_after: stall_after.map(|stall| stall.as_secs_f64()),
     })
 }
 
@@ -176,37 +198,76 @@ fn await_direct(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the stream has flowed for some time since a change of its route, or the deadline.
-fn await_flow(stream: &Stream, since: Instant, deadline: Instant) {
-    let mut flows_since = since;
-    while clock::now() < deadline && flows_since.elapsed() < CALM {
-        thread::sleep(PERIOD);
-        let now = clock::now();
-        let look = flows_since.max(now.checked_sub(2 * FLOWING).unwrap_or(now));
-        if stream.longest_gap_between(look, now) > FLOWING {
-            flows_since = now;
+/// Waits until all ways have been direct for some time.
+fn await_calm(watches: [&Watch; 2], settling: Duration) -> Result<()> {
+    let deadline = clock::now() + PATIENCE;
+    loop {
+        let ways = [watches[0].ways()?, watches[1].ways()?];
+        let is_calm = |ways: &Vec<(Instant, Way)>| {
+            ways.last().is_some_and(|(at, way)| *way == Way::Direct && at.elapsed() >= settling)
+        };
+        if ways.iter().all(is_calm) {
+            return Ok(());
         }
+        if clock::now() >= deadline {
+            bail!("for {PATIENCE:?} the ways there and back do not stay direct: {ways:?}");
+        }
+        thread::sleep(PERIOD);
     }
 }
 
-/// Waits until the way is direct and has been so for some time, and says since when.
+/// Waits until the way has been direct and the stream has flowed for some time, and says since when it was direct.
+/// What has been direct for as long at the end counts even if the stream does not flow.
 fn await_back(watch: &Watch, stream: &Stream, cleared: Instant) -> Result<Option<Instant>> {
-    let deadline = cleared + NEVER;
-    while clock::now() < deadline {
-        if let Some((at, Way::Direct)) = watch.ways()?.pop() {
-            let since = at.max(cleared);
-            if since.elapsed() >= CALM {
-                await_flow(stream, since, deadline);
-                return Ok(Some(since));
-            }
+    let deadline = cleared + RETURN + CALM;
+    loop {
+        let now = clock::now();
+        let direct = watch.ways()?.pop().filter(|(_, way)| *way == Way::Direct);
+        let since = direct.map(|(at, _)| at.max(cleared));
+        let since = since.filter(|since| now.duration_since(*since) >= CALM);
+        let lately = now.checked_sub(CALM).unwrap_or(now);
+        let is_over = since.is_some() && stream.longest_gap_between(lately, now) <= FLOWING;
+        if is_over || now >= deadline {
+            return Ok(since);
         }
         thread::sleep(PERIOD);
     }
-    Ok(None)
 }
 
-/// How often a way changed in a window of time.
-fn changes(watch: &Watch, since: Instant, until: Instant) -> Result<usize> {
-    let ways = watch.ways()?;
-    Ok(ways.iter().filter(|(at, _)| *at > since && *at <= until).count())
+/// The longest time without a record in a window of time; none if the stream was still silent at its end.
+fn stall(stream: &Stream, since: Instant, until: Instant) -> Option<Duration> {
+    let last = until.checked_sub(SILENCE).unwrap_or(since);
+    let is_silent = stream.longest_gap_between(last, until) >= SILENCE;
+    (!is_silent).then(|| stream.longest_gap_between(since, until))
+}
+
+/// The changes of a way in a window of time.
+fn changes(
+    ways: &[(Instant, Way)],
+    since: Instant,
+    until: Instant,
+) -> impl Iterator<Item = &(Instant, Way)> {
+    ways.iter().filter(move |(at, _)| *at > since && *at <= until)
+}
+
+/// Whether a way was not direct at some time, or has not been so after it.
+fn is_away(ways: &[(Instant, Way)], since: Instant) -> bool {
+    let then = ways.partition_point(|(at, _)| *at <= since).saturating_sub(1);
+    ways[then..].iter().any(|(_, way)| *way != Way::Direct)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_late_is_away_and_who_has_come_back_before_is_not() {
+        let start = clock::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let relay = || Way::Relay("lon".to_owned());
+        let ways = [(at(0), Way::Direct), (at(4), relay()), (at(6), Way::Direct)];
+        assert_eq!([3, 5, 6, 7].map(|time| is_away(&ways, at(time))), [true, true, false, false]);
+        assert_eq!(changes(&ways, at(0), at(4)).collect::<Vec<_>>(), [&(at(4), relay())]);
+        assert_eq!(changes(&ways, at(4), at(9)).collect::<Vec<_>>(), [&(at(6), Way::Direct)]);
+    }
 }

@@ -5,7 +5,7 @@ use probe_user::verdict::State;
 
 use super::{
     burst::{OTHER, SICK},
-    record::{Connection, History, Record, all_settled},
+    record::{Connection, History, NOBODY, Record, all_settled},
 };
 
 /// Seconds from the end of the burst within which all verdicts are healthy and all routes direct.
@@ -40,6 +40,19 @@ impl Record {
         settled.map(|at| (at - self.times.ended).max(0.0))
     }
 
+    /// The routes over the link that failed first, there and back, and when each went by a relay, in seconds since then;
+    /// none where it did not before there was no relay any more.
+    pub(super) fn detours(&self) -> [(String, Option<f64>); 2] {
+        let times = &self.times;
+        [(OTHER, SICK), (SICK, OTHER)].map(|(from, to)| {
+            let name = format!("{from} → {to}");
+            let route = self.seen.routes.iter().find(|route| route.name == name);
+            let is_relayed = |way: &Way| matches!(way, Way::Relay(_));
+            let at = route.and_then(|route| route.first(times.begun, is_relayed));
+            (name, at.filter(|at| *at <= times.cut).map(|at| at - times.begun))
+        })
+    }
+
     /// The load balancer's round.
     pub(super) fn balancer(&self) -> Round {
         self.round(&self.seen.balancer)
@@ -68,6 +81,11 @@ impl Record {
         }
         if self.seen.verdicts.iter().all(|verdict| verdict.changed(self.times.begun).is_none()) {
             problems.push("no verdict has changed: was there a burst?".to_owned());
+        }
+        for (name, led_around) in self.detours() {
+            if led_around.is_none() {
+                problems.push(format!("{name} went by no relay while only that link had failed"));
+            }
         }
         let Round { left, back } = self.balancer();
         problems.extend(late(&format!("HAProxy left {SICK}"), "the beginning", left, BALANCER));
@@ -124,8 +142,12 @@ impl Record {
             stuck.push(format!("not routed directly: {}", names.join(", ")));
         }
         let away = |now: Option<&String>| now.filter(|region| *region != SICK).cloned();
-        if let Some(region) = away(self.seen.balancer.now()) {
-            stuck.push(format!("HAProxy sends everybody to {region}"));
+        match away(self.seen.balancer.now()) {
+            Some(region) if region == NOBODY => {
+                stuck.push("nobody answers through HAProxy".to_owned());
+            }
+            Some(region) => stuck.push(format!("HAProxy sends everybody to {region}")),
+            None => {}
         }
         for worker in &self.seen.workers {
             if let Some(region) = away(worker.now()) {

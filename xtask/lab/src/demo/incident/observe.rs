@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     burst::{SICK, VERDICTS},
-    record::{History, Requests, Seen},
+    record::{History, NOBODY, Requests, Seen},
     workers,
 };
 
@@ -150,15 +150,17 @@ impl Observer {
     }
 
     fn take_answer(&mut self, at: f64, region: Option<&str>, octets: u64) -> Vec<News> {
-        let Some(region) = region else {
+        if region.is_some() {
+            self.requests.answered += 1;
+            self.requests.octets += octets;
+        } else {
             self.requests.failed += 1;
-            return Vec::new();
-        };
-        self.requests.answered += 1;
-        self.requests.octets += octets;
-        let is_new = self.balancer.note(at, region.to_owned());
-        let text = format!("HAProxy: {region} answers now");
-        is_new.then(|| (at_home(region), text)).into_iter().collect()
+        }
+        let who = region.unwrap_or(NOBODY);
+        let is_new = self.balancer.note(at, who.to_owned());
+        let text = format!("HAProxy: {who} answers now");
+        let meaning = region.map_or(State::Unhealthy, at_home);
+        is_new.then_some((meaning, text)).into_iter().collect()
     }
 
     fn take_heartbeat(&mut self, at: f64, worker: String, run: u64, region: &str) -> Vec<News> {
@@ -259,4 +261,33 @@ const fn meaning(reach: Reach) -> State {
 /// What it means that something is in a region.
 fn at_home(region: &str) -> State {
     if region == SICK { State::Healthy } else { State::Degraded }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_fails_is_news_once_and_ends_what_was() {
+        let mut observer = Observer {
+            verdicts: BTreeMap::new(),
+            reaches: BTreeMap::new(),
+            watches: Vec::new(),
+            routes: Vec::new(),
+            balancer: History::new("HAProxy"),
+            requests: Requests::default(),
+            workers: BTreeMap::new(),
+        };
+        let mut take = |at, region| observer.take_answer(at, region, 7);
+        assert_eq!(take(1.0, Some(SICK)), []);
+        assert_eq!(take(2.0, None), [(State::Unhealthy, "HAProxy: nobody answers now".to_owned())]);
+        assert_eq!(take(3.0, None), []);
+        assert_eq!(
+            take(4.0, Some(SICK)),
+            [(State::Healthy, "HAProxy: nyc answers now".to_owned())]
+        );
+        assert_eq!(observer.balancer.settled(|region| region == SICK), Some(4.0));
+        let Requests { answered, octets, failed } = observer.requests;
+        assert_eq!((answered, octets, failed), (2, 14, 2));
+    }
 }

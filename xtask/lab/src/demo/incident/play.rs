@@ -74,7 +74,7 @@ impl Play {
         burst::cut_first(&self.stage.lab)?;
         self.step(&format!("all is lost between {SICK} and {OTHER}"));
         self.watch(FIRST, |_| false)?;
-        let cut = clock::now();
+        let (cut, cut_at) = (clock::now(), clock::unix());
         burst::cut(&self.stage.lab)?;
         self.step(&format!("all is lost between {SICK} and everybody"));
         self.watch(self.burst, |_| false)?;
@@ -85,12 +85,13 @@ impl Play {
         self.plan.advance();
         self.watch(CALM, |_| false)?;
 
-        let times = Times { begun: begun_at, ended: ended_at, until: clock::unix() };
+        let times = Times { begun: begun_at, cut: cut_at, ended: ended_at, until: clock::unix() };
         let seen = self.stage.observer.seen();
+        let is_flowing = self.stage.is_flowing();
         let connections = self.stage.finish_streams(begun, cut);
         let undelivered = self.stage.lab.undelivered();
         self.screen.line("");
-        Ok(Record { times, seen, connections, undelivered })
+        Ok(Record { times, seen, connections, is_flowing, undelivered })
     }
 
     /// Goes on to the next step.

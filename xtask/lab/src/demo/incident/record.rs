@@ -5,6 +5,9 @@
 use lab::Way;
 use probe_user::verdict::State;
 
+/// What stands for a region where no request is answered.
+pub(super) const NOBODY: &str = "nobody";
+
 /// The states of one thing over time.
 #[derive(Clone, Debug)]
 pub(super) struct History<T> {
@@ -77,6 +80,8 @@ pub(super) fn all_settled<T: PartialEq>(
 pub(super) struct Times {
     /// The first link of the sick region failed.
     pub(super) begun: f64,
+    /// All of its links failed.
+    pub(super) cut: f64,
     /// All links were well again.
     pub(super) ended: f64,
     /// Nobody looked any more.
@@ -116,7 +121,7 @@ pub(super) struct Seen {
     pub(super) verdicts: Vec<History<State>>,
     /// The way from each region to each other.
     pub(super) routes: Vec<History<Way>>,
-    /// The region that answered through the load balancer.
+    /// The region that answered through the load balancer, or [`NOBODY`].
     pub(super) balancer: History<String>,
     /// What its clients got.
     pub(super) requests: Requests,
@@ -133,6 +138,8 @@ pub(super) struct Record {
     pub(super) seen: Seen,
     /// The connections.
     pub(super) connections: Vec<Connection>,
+    /// Whether all of them flowed at the end.
+    pub(super) is_flowing: bool,
     /// Packets that the lab itself lost.
     pub(super) undelivered: u64,
 }

@@ -13,12 +13,12 @@ pub(super) fn lines(record: &Record) -> Vec<String> {
     lines.push(String::new());
     lines.extend(aligned(&streams(record)));
     lines.push(String::new());
-    for line in [
-        "At first only one link was lost, and the overlay led around it; then all were. TCP tries again after",
-        "times that double, which comes on top of the burst.",
-    ] {
-        lines.push(line.to_owned());
-    }
+    let is_led_around = record.detours().iter().all(|(_, led_around)| led_around.is_some());
+    let led_around = if is_led_around { ", and the overlay led around it" } else { "" };
+    lines.push(format!(
+        "At first only one link was lost{led_around}; then all were. TCP tries again after"
+    ));
+    lines.push("times that double, which comes on top of the burst.".to_owned());
     let requests = &record.seen.requests;
     lines.push(format!(
         "Through HAProxy: {} requests answered in full ({} octets), {} failed.",
@@ -106,6 +106,16 @@ mod tests {
         }
         let stream = lines[at("fra → nyc")].split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(stream, "fra → nyc 0.50 s 14.00 s 1000");
+    }
+
+    #[test]
+    fn that_the_overlay_led_around_is_said_where_it_did() {
+        let mut record = well();
+        let says_so =
+            |record: &Record| lines(record).iter().any(|line| line.contains("led around"));
+        assert!(says_so(&record));
+        record.seen.routes.pop();
+        assert!(!says_so(&record));
     }
 
     #[test]

@@ -3,8 +3,8 @@ use super::{
     *,
 };
 
-/// The burst of these tests lasts from second 100 to second 110.
-const TIMES: Times = Times { begun: 100.0, ended: 110.0, until: 150.0 };
+/// The burst of these tests lasts from second 100 to second 110, and on all links from second 102 on.
+const TIMES: Times = Times { begun: 100.0, cut: 102.0, ended: 110.0, until: 150.0 };
 
 fn history<T: PartialEq>(name: &str, states: impl IntoIterator<Item = (f64, T)>) -> History<T> {
     let mut history = History::new(name);
@@ -28,11 +28,11 @@ fn verdict(unhealthy: f64, healthy: Option<f64>) -> History<State> {
     history("", states.into_iter().flatten())
 }
 
-fn route(away: f64, direct: Option<f64>) -> History<Way> {
+fn route(name: &str, away: f64, direct: Option<f64>) -> History<Way> {
     let direct = direct.map(|at| (at, Way::Direct));
     let relayed = (away, Way::Relay("lon".to_owned()));
     let states = [Some((90.0, Way::Direct)), Some(relayed), direct];
-    history("fra → nyc", states.into_iter().flatten())
+    history(name, states.into_iter().flatten())
 }
 
 /// All as it must be.
@@ -48,12 +48,17 @@ pub(in super::super) fn well() -> Record {
         times: TIMES,
         seen: Seen {
             verdicts: vec![verdict(100.4, Some(112.0)), history("", [(90.0, State::Healthy)])],
-            routes: vec![route(100.5, Some(111.0)), history("fra → sin", [(90.0, Way::Direct)])],
+            routes: vec![
+                route("fra → nyc", 100.5, Some(111.0)),
+                history("fra → sin", [(90.0, Way::Direct)]),
+                route("nyc → fra", 100.4, Some(110.5)),
+            ],
             balancer: round("HAProxy", Some(3.0), Some(2.5)),
             requests: Requests { answered: 80, octets: 8_000, failed: 2 },
             workers: vec![round("worker in sin", Some(5.0), Some(8.0))],
         },
         connections: vec![connection("fra → nyc", 14.0), connection("fra → sin", 0.01)],
+        is_flowing: true,
         undelivered: 0,
     }
 }
@@ -82,7 +87,7 @@ fn what_comes_too_late_is_told_with_its_limit() {
         ["all verdicts were healthy 11.0 s after the end, later than 10 s"]
     );
     assert_eq!(
-        problems(|record| record.seen.routes[0] = route(100.4, Some(120.5))),
+        problems(|record| record.seen.routes[0] = route("fra → nyc", 100.4, Some(120.5))),
         ["all routes were direct 10.5 s after the end, later than 10 s"]
     );
     assert_eq!(
@@ -132,6 +137,35 @@ fn a_burst_that_changed_nothing_was_none() {
 }
 
 #[test]
+fn the_overlay_must_lead_around_a_link_while_it_can() {
+    let problem = |name: &str| [format!("{name} went by no relay while only that link had failed")];
+    assert_eq!(well().detours().map(|(_, at)| at.map(f64::round)), [Some(1.0), Some(0.0)]);
+    assert_eq!(
+        problems(|record| record.seen.routes[0] = history("fra → nyc", [(90.0, Way::Direct)])),
+        problem("fra → nyc")
+    );
+    // Once all links have failed it is too late.
+    assert_eq!(
+        problems(|record| record.seen.routes[2] = route("nyc → fra", 102.5, Some(111.0))),
+        problem("nyc → fra")
+    );
+}
+
+/// One answer does not mean that it is back.
+#[test]
+fn a_request_that_fails_later_is_counted_from() {
+    let mut record = well();
+    for (at, region) in [(113.0, NOBODY), (114.0, SICK)] {
+        record.seen.balancer.note(at, region.to_owned());
+    }
+    assert_eq!(record.balancer(), Round { left: Some(3.0), back: Some(4.0) });
+    assert_eq!(record.problems(), Vec::<String>::new());
+    record.seen.balancer.note(115.0, NOBODY.to_owned());
+    assert_eq!(record.problems(), ["HAProxy has not come back to nyc"]);
+    assert_eq!(record.stuck(), ["nobody answers through HAProxy"]);
+}
+
+#[test]
 fn what_gets_lost_is_told_and_so_is_a_stream_that_was_not_to_be_touched() {
     assert_eq!(
         problems(|record| record.connections[0].octets = Err("9 were sent, 8 received".to_owned())),
@@ -148,7 +182,7 @@ fn what_gets_lost_is_told_and_so_is_a_stream_that_was_not_to_be_touched() {
 fn it_is_stuck_where_nobody_comes_back() {
     let mut record = well();
     record.seen.verdicts[0] = verdict(100.4, None);
-    record.seen.routes[0] = route(100.5, None);
+    record.seen.routes[0] = route("fra → nyc", 100.5, None);
     record.seen.balancer = round("HAProxy", Some(3.0), None);
     assert!(!record.is_stuck(), "a worker came back");
     record.seen.workers[0] = round("worker in sin", Some(5.0), None);
