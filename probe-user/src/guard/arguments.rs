@@ -18,7 +18,8 @@ LINKPROBE_TARGET, LINKPROBE_TARGET_NAME and LINKPROBE_TARGET_REGION. It runs in 
 the terminal. When it ends, what is left of its group is ended too, before anything else is started.
 
 Signals: SIGTERM and SIGINT go to the group and end the guard; SIGHUP reads the file of targets again; SIGQUIT, SIGUSR1, SIGUSR2 \
-and SIGWINCH go to the group. If the guard is killed, so is the command, but not what that has started.
+and SIGWINCH go to the group. If the guard is killed, so is the command, but not what that has started, nor a command that has \
+changed its user or is a set-user-ID program, such as sudo.
 
 Exit codes: that of the command; 128 and its number if a signal ended it, or us while it did not run; 125 if the guard itself \
 fails, 126 if the command cannot be executed, 127 if it is not found. With --dry-run, 0 if a target is good, else 1.";
