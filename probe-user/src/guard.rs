@@ -248,8 +248,8 @@ impl<'a> Guard<'a> {
     /// Takes in what is seen now, and logs what of it is new.
     fn look(&mut self) {
         let now = clock::monotonic();
-        let look = self.agents.look(&self.url, &self.targets, now);
-        self.choice.observe(look, now);
+        let (look, at) = self.agents.look(&self.url, &self.targets, now);
+        self.choice.observe(look, at);
         self.log.look(self.choice.look(), &self.targets);
         if let Ok(here) = self.agents.here(&self.url, now) {
             self.log.mistakes(here, &self.agents, &self.targets);

@@ -113,6 +113,7 @@ pub(crate) struct Choice {
     rules: Rules,
     records: Vec<Record>,
     look: Look,
+    /// When the answer came by which the targets were seen last.
     looked_at: Nanos,
     last: Last,
     moved_at: Option<Nanos>,
@@ -132,23 +133,23 @@ impl Choice {
         }
     }
 
-    /// Takes in what is seen now.
-    pub(crate) fn observe(&mut self, look: Look, now: Nanos) {
+    /// Takes in what was seen at a time. To look at the same answer again makes nothing last longer.
+    pub(crate) fn observe(&mut self, look: Look, at: Nanos) {
         match &look {
             // A moment of silence says nothing, but a longer one may hide anything.
             Look::Silent => {}
             // What seemed bad, or good, was our own doing.
             Look::SelfIsolated => self.records.fill(Record::default()),
             Look::Standings(standings) => {
-                if now.saturating_sub(self.looked_at) > GAP {
+                if at.saturating_sub(self.looked_at) > GAP {
                     self.records.fill(Record::default());
                 }
                 for (record, standing) in self.records.iter_mut().zip(standings) {
-                    let since = |is: bool, before: Option<Nanos>| is.then(|| before.unwrap_or(now));
+                    let since = |is: bool, before: Option<Nanos>| is.then(|| before.unwrap_or(at));
                     record.good_since = since(standing.is_good(), record.good_since);
                     record.bad_since = since(standing.is_bad(), record.bad_since);
                 }
-                self.looked_at = now;
+                self.looked_at = at;
             }
         }
         self.look = look;
@@ -193,21 +194,22 @@ impl Choice {
             Last::Nowhere => None,
             Last::Gone => better().map(|(index, _)| (index, Why::Gone)),
             Last::At(last) if standings[last].is_bad() => {
-                let is_long = has_lasted(self.records[last].bad_since, self.rules.patience, now);
+                let since = self.records[last].bad_since;
+                let is_long = has_lasted(since, self.rules.patience, self.looked_at);
                 let better = better().filter(|_| is_long);
                 better.map(|(index, _)| (index, Why::Left(standings[last])))
             }
-            Last::At(last) => self.back(standings, last, now).map(|index| (index, Why::Back)),
+            Last::At(last) => self.back(standings, last).map(|index| (index, Why::Back)),
         }
     }
 
     /// The target to go back to: the first of those in front that are good for no less, if it is time.
-    fn back(&self, standings: &[Standing], last: usize, now: Nanos) -> Option<usize> {
+    fn back(&self, standings: &[Standing], last: usize) -> Option<usize> {
         let Return::After(least) = self.rules.back else { return None };
         (0..last).find(|&index| {
             standings[index].is_good()
                 && standings[index] <= standings[last]
-                && has_lasted(self.records[index].good_since, least, now)
+                && has_lasted(self.records[index].good_since, least, self.looked_at)
         })
     }
 
