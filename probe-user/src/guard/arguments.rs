@@ -34,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "URL", value_parser = targets::check_url)]
     pub agent: Option<String>,
     /// When to go back to a target that is preferred: at-once, never, on-exit (when the command ends by itself),
-    /// or once it has been good for a time such as 5m
+    /// or once it has been good for a time such as 5m, even if the command ends by itself before
     #[arg(long = "return", value_name = "WHEN", default_value = "5m", value_parser = back)]
     pub back: Return,
     /// When to start the command again that has ended by itself: on-failure is whenever it has not ended with 0

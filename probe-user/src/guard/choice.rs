@@ -116,6 +116,8 @@ pub(crate) struct Choice {
     /// When the answer came by which the targets were seen last.
     looked_at: Nanos,
     last: Last,
+    /// Where the command is to go, and why, while it ends for that.
+    moving: Option<(usize, Why)>,
     moved_at: Option<Nanos>,
 }
 
@@ -129,6 +131,7 @@ impl Choice {
             look: Look::Silent,
             looked_at: 0,
             last: Last::Nowhere,
+            moving: None,
             moved_at: None,
         }
     }
@@ -162,6 +165,11 @@ impl Choice {
 
     /// The target to start the command at, now that it does not run.
     pub(crate) fn pick(&self) -> (usize, Why) {
+        if let Some((target, why)) = self.moving
+            && !self.is_bad(target)
+        {
+            return (target, why);
+        }
         let last = match self.last {
             Last::At(index) => Some(index),
             Last::Nowhere | Last::Gone => None,
@@ -171,18 +179,39 @@ impl Choice {
             Look::SelfIsolated => return (last.unwrap_or(0), Why::SelfIsolated),
             Look::Standings(standings) => standings,
         };
-        if let (Return::Never, Some(last)) = (self.rules.back, last)
-            && !standings[last].is_bad()
-        {
-            return (last, Why::Stays(standings[last]));
-        }
-        let (index, standing) = best(standings);
+        let (best, standing) = best(standings);
+        let stays = last.and_then(|last| self.stay(standings, last, best));
         let why = if standing.is_bad() { Why::LeastBad(standing) } else { Why::Best(standing) };
-        (index, why)
+        stays.unwrap_or((best, why))
     }
 
-    /// The target to move to, while the command runs; `None` to leave it where it is.
-    pub(crate) fn leave(&self, now: Nanos) -> Option<(usize, Why)> {
+    /// The target for a command that has ended by itself, where the user's word on coming back keeps it from the best.
+    fn stay(&self, standings: &[Standing], last: usize, best: usize) -> Option<(usize, Why)> {
+        let stays = (last, Why::Stays(standings[last]));
+        match self.rules.back {
+            _ if standings[last].is_bad() => None,
+            Return::Never => Some(stays),
+            Return::After(_) if best < last => {
+                let back = self.back(standings, last);
+                Some(back.map_or(stays, |target| (target, Why::Back)))
+            }
+            Return::OnExit | Return::After(_) => None,
+        }
+    }
+
+    /// Whether a target is seen to be bad.
+    fn is_bad(&self, target: usize) -> bool {
+        matches!(&self.look, Look::Standings(standings) if standings[target].is_bad())
+    }
+
+    /// The target to move to, instead of where the command runs or is to run again; `None` to leave it there. It is what
+    /// the next pick takes, unless it has become bad by then.
+    pub(crate) fn leave(&mut self, now: Nanos) -> Option<(usize, Why)> {
+        self.moving = self.destination(now);
+        self.moving
+    }
+
+    fn destination(&self, now: Nanos) -> Option<(usize, Why)> {
         let Look::Standings(standings) = &self.look else { return None };
         let is_settled =
             self.moved_at.is_none() || has_lasted(self.moved_at, self.rules.dwell, now);
@@ -213,9 +242,9 @@ impl Choice {
         })
     }
 
-    /// The command was started at a target.
+    /// The command was started at a target. After a move that is one, even if it is the old target again.
     pub(crate) fn started(&mut self, target: usize, now: Nanos) {
-        if self.last != Last::At(target) {
+        if self.moving.take().is_some() || self.last != Last::At(target) {
             self.moved_at = Some(now);
         }
         self.last = Last::At(target);
@@ -227,10 +256,11 @@ impl Choice {
         assert!(!from.is_empty(), "a choice needs a target");
         let record = |old: &Option<usize>| old.map_or(Record::default(), |old| self.records[old]);
         self.records = from.iter().map(record).collect();
+        let place = |old: usize| from.iter().position(|from| *from == Some(old));
         if let Last::At(last) = self.last {
-            let place = from.iter().position(|old| *old == Some(last));
-            self.last = place.map_or(Last::Gone, Last::At);
+            self.last = place(last).map_or(Last::Gone, Last::At);
         }
+        self.moving = self.moving.and_then(|(target, why)| Some((place(target)?, why)));
         // Until the next look, nothing is known.
         self.look = Look::Silent;
     }
