@@ -58,7 +58,7 @@ pub struct Arguments {
     /// Time before a command that has ended is started again; doubles each time, from 10ms to 1h
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = back_off)]
     pub back_off: Duration,
-    /// The longest that time becomes; a run that lasts as long begins anew
+    /// The longest that time becomes; a run that lasts as long begins anew, and so does a move
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = back_off)]
     pub back_off_cap: Duration,
     /// Say what is seen of the targets, and which would be chosen; start nothing

@@ -91,6 +91,15 @@ impl Process {
         }
     }
 
+    /// Whether the first process of the group has ended. What that has left behind may still be there.
+    pub(super) fn has_ended(&mut self) -> bool {
+        if self.status.is_none() {
+            // An error is told to whoever waits for the end.
+            self.status = self.child.try_wait().ok().flatten();
+        }
+        self.status.is_some()
+    }
+
     /// Tells the group to end. What is left of it when its grace is over is killed.
     pub(super) fn stop(&mut self, signal: i32) {
         self.signal(signal);

@@ -155,6 +155,21 @@ fn what_a_command_leaves_behind_is_ended() {
 }
 
 #[test]
+fn a_command_that_has_ended_is_not_moved_while_what_it_left_behind_is_ended() {
+    let agent = Agent::start("ams", "nyc=reachable fra=reachable");
+    let place = Place::new(&agent.url, &["nyc", "fra"]);
+    // The one that is left behind does not end when it is told to, and says when the other one has.
+    let script = "(trap '' TERM; : >armed; while kill -0 $$; do sleep 0.02; done; echo left >>said; exec sleep 1000) & \
+        echo {name} >>said; until [ -e armed ]; do sleep 0.02; done";
+    let guard = place.guard("--restart never --grace 3s", script);
+    guard.said(&["nyc", "left"]);
+    agent.says("ams", "nyc=isolated fra=reachable");
+    let log = guard.ends_with(0);
+    assert!(log.contains("to=isolated"), "{log}");
+    assert_eq!(place.said(), ["nyc", "left"]);
+}
+
+#[test]
 fn whoever_starts_the_guard_may_ignore_what_becomes_of_children() {
     let (_agent, place) = place();
     let guard = place.guard_without_sigchld("--restart never", "echo run >>said; exit 4");
