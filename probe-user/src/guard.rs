@@ -207,7 +207,8 @@ impl<'a> Guard<'a> {
             let code = match self.next().await {
                 Event::Heard => {
                     self.look();
-                    if self.is_time() { self.start()? } else { self.leave() }
+                    self.leave();
+                    if self.is_time() { self.start()? } else { None }
                 }
                 Event::Due if self.is_time() => self.start()?,
                 Event::Due => None,
@@ -248,8 +249,8 @@ impl<'a> Guard<'a> {
     /// Takes in what is seen now, and logs what of it is new.
     fn look(&mut self) {
         let now = clock::monotonic();
-        let look = self.agents.look(&self.url, &self.targets, now);
-        self.choice.observe(look, now);
+        let (look, at) = self.agents.look(&self.url, &self.targets, now);
+        self.choice.observe(look, at);
         self.log.look(self.choice.look(), &self.targets);
         if let Ok(here) = self.agents.here(&self.url, now) {
             self.log.mistakes(here, &self.agents, &self.targets);
@@ -309,16 +310,28 @@ impl<'a> Guard<'a> {
         self.phase = Phase::Waiting(clock::monotonic().saturating_add(wait.as_nanos() as u64));
     }
 
-    /// Ends the command if it is to be started elsewhere.
-    fn leave(&mut self) -> Option<u8> {
-        let Phase::Running(process, next @ Next::Own) = &mut self.phase else { return None };
-        let (index, why) = self.choice.leave(clock::monotonic())?;
-        let from = self.at.as_ref().map(|target| target.name.as_str());
-        let to = &self.targets.list[index].name;
-        tracing::warn!(from, to, %why, "moving");
-        *next = Next::Move;
-        process.stop(self.arguments.signal);
-        None
+    /// Ends the command, or the wait for its next start, if it is to be started elsewhere.
+    fn leave(&mut self) {
+        let can_leave = match &mut self.phase {
+            // Of one that has ended by itself, it is not yet known if it is started again.
+            Phase::Running(process, Next::Own) => !process.has_ended(),
+            Phase::Running(..) | Phase::Looking(_) => false,
+            Phase::Waiting(_) => true,
+        };
+        let now = clock::monotonic();
+        let Some((index, why)) = can_leave.then(|| self.choice.leave(now)).flatten() else {
+            return;
+        };
+        log::moving(self.at.as_ref(), &self.targets.list[index], why);
+        // That the command failed where it was says nothing of where it goes.
+        self.back_off.reset();
+        match &mut self.phase {
+            Phase::Running(process, next) => {
+                *next = Next::Move;
+                process.stop(self.arguments.signal);
+            }
+            phase => *phase = Phase::Waiting(now),
+        }
     }
 
     /// What follows when nothing of the command is left. Returns the exit code if that ends the guard.
@@ -378,7 +391,7 @@ impl<'a> Guard<'a> {
         self.url = here(self.arguments, &targets);
         self.agents.ask(&urls(&self.url, &targets));
         self.targets = targets;
-        self.log.forget_mistakes();
+        self.log.forget();
         tracing::info!(kept, new = all - kept, removed = before - kept, "reloaded");
         self.look();
         self.leave();

@@ -18,7 +18,8 @@ LINKPROBE_TARGET, LINKPROBE_TARGET_NAME and LINKPROBE_TARGET_REGION. It runs in 
 the terminal. When it ends, what is left of its group is ended too, before anything else is started.
 
 Signals: SIGTERM and SIGINT go to the group and end the guard; SIGHUP reads the file of targets again; SIGQUIT, SIGUSR1, SIGUSR2 \
-and SIGWINCH go to the group. If the guard is killed, so is the command, but not what that has started.
+and SIGWINCH go to the group. If the guard is killed, so is the command, but not what that has started, nor a command that has \
+changed its user or is a set-user-ID program, such as sudo.
 
 Exit codes: that of the command; 128 and its number if a signal ended it, or us while it did not run; 125 if the guard itself \
 fails, 126 if the command cannot be executed, 127 if it is not found. With --dry-run, 0 if a target is good, else 1.";
@@ -33,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "URL", value_parser = targets::check_url)]
     pub agent: Option<String>,
     /// When to go back to a target that is preferred: at-once, never, on-exit (when the command ends by itself),
-    /// or once it has been good for a time such as 5m
+    /// or once it has been good for a time such as 5m, even if the command ends by itself before
     #[arg(long = "return", value_name = "WHEN", default_value = "5m", value_parser = back)]
     pub back: Return,
     /// When to start the command again that has ended by itself: on-failure is whenever it has not ended with 0
@@ -57,7 +58,7 @@ pub struct Arguments {
     /// Time before a command that has ended is started again; doubles each time, from 10ms to 1h
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = back_off)]
     pub back_off: Duration,
-    /// The longest that time becomes; a run that lasts as long begins anew
+    /// The longest that time becomes; a run that lasts as long begins anew, and so does a move
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = back_off)]
     pub back_off_cap: Duration,
     /// Say what is seen of the targets, and which would be chosen; start nothing

@@ -17,10 +17,15 @@ impl BackOff {
         Self { first, cap, next: first }
     }
 
+    /// Starts it over.
+    pub(crate) fn reset(&mut self) {
+        self.next = self.first;
+    }
+
     /// How long to wait now that a run has ended which lasted so long.
     pub(crate) fn after(&mut self, run: Duration) -> Duration {
         if run >= self.cap {
-            self.next = self.first;
+            self.reset();
         }
         let wait = self.next;
         self.next = wait.saturating_mul(2).min(self.cap);
@@ -41,6 +46,14 @@ mod tests {
         let mut back_off = BackOff::new(Duration::from_secs(1), Duration::from_secs(60));
         let waits = seconds(&mut back_off, &[0, 0, 1, 59, 0, 0, 0, 0, 60, 0, 0]);
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 1, 2, 4]);
+    }
+
+    #[test]
+    fn it_can_be_started_over() {
+        let mut back_off = BackOff::new(Duration::from_secs(1), Duration::from_secs(60));
+        assert_eq!(seconds(&mut back_off, &[0, 0, 0]), [1, 2, 4]);
+        back_off.reset();
+        assert_eq!(seconds(&mut back_off, &[0, 0]), [1, 2]);
     }
 
     #[test]

@@ -113,8 +113,11 @@ pub(crate) struct Choice {
     rules: Rules,
     records: Vec<Record>,
     look: Look,
+    /// When the answer came by which the targets were seen last.
     looked_at: Nanos,
     last: Last,
+    /// Where the command is to go, and why, while it ends for that.
+    moving: Option<(usize, Why)>,
     moved_at: Option<Nanos>,
 }
 
@@ -128,27 +131,28 @@ impl Choice {
             look: Look::Silent,
             looked_at: 0,
             last: Last::Nowhere,
+            moving: None,
             moved_at: None,
         }
     }
 
-    /// Takes in what is seen now.
-    pub(crate) fn observe(&mut self, look: Look, now: Nanos) {
+    /// Takes in what was seen at a time. To look at the same answer again makes nothing last longer.
+    pub(crate) fn observe(&mut self, look: Look, at: Nanos) {
         match &look {
             // A moment of silence says nothing, but a longer one may hide anything.
             Look::Silent => {}
             // What seemed bad, or good, was our own doing.
             Look::SelfIsolated => self.records.fill(Record::default()),
             Look::Standings(standings) => {
-                if now.saturating_sub(self.looked_at) > GAP {
+                if at.saturating_sub(self.looked_at) > GAP {
                     self.records.fill(Record::default());
                 }
                 for (record, standing) in self.records.iter_mut().zip(standings) {
-                    let since = |is: bool, before: Option<Nanos>| is.then(|| before.unwrap_or(now));
+                    let since = |is: bool, before: Option<Nanos>| is.then(|| before.unwrap_or(at));
                     record.good_since = since(standing.is_good(), record.good_since);
                     record.bad_since = since(standing.is_bad(), record.bad_since);
                 }
-                self.looked_at = now;
+                self.looked_at = at;
             }
         }
         self.look = look;
@@ -161,6 +165,11 @@ impl Choice {
 
     /// The target to start the command at, now that it does not run.
     pub(crate) fn pick(&self) -> (usize, Why) {
+        if let Some((target, why)) = self.moving
+            && !self.is_bad(target)
+        {
+            return (target, why);
+        }
         let last = match self.last {
             Last::At(index) => Some(index),
             Last::Nowhere | Last::Gone => None,
@@ -170,18 +179,39 @@ impl Choice {
             Look::SelfIsolated => return (last.unwrap_or(0), Why::SelfIsolated),
             Look::Standings(standings) => standings,
         };
-        if let (Return::Never, Some(last)) = (self.rules.back, last)
-            && !standings[last].is_bad()
-        {
-            return (last, Why::Stays(standings[last]));
-        }
-        let (index, standing) = best(standings);
+        let (best, standing) = best(standings);
+        let stays = last.and_then(|last| self.stay(standings, last, best));
         let why = if standing.is_bad() { Why::LeastBad(standing) } else { Why::Best(standing) };
-        (index, why)
+        stays.unwrap_or((best, why))
     }
 
-    /// The target to move to, while the command runs; `None` to leave it where it is.
-    pub(crate) fn leave(&self, now: Nanos) -> Option<(usize, Why)> {
+    /// The target for a command that has ended by itself, where the user's word on coming back keeps it from the best.
+    fn stay(&self, standings: &[Standing], last: usize, best: usize) -> Option<(usize, Why)> {
+        let stays = (last, Why::Stays(standings[last]));
+        match self.rules.back {
+            _ if standings[last].is_bad() => None,
+            Return::Never => Some(stays),
+            Return::After(_) if best < last => {
+                let back = self.back(standings, last);
+                Some(back.map_or(stays, |target| (target, Why::Back)))
+            }
+            Return::OnExit | Return::After(_) => None,
+        }
+    }
+
+    /// Whether a target is seen to be bad.
+    fn is_bad(&self, target: usize) -> bool {
+        matches!(&self.look, Look::Standings(standings) if standings[target].is_bad())
+    }
+
+    /// The target to move to, instead of where the command runs or is to run again; `None` to leave it there. It is what
+    /// the next pick takes, unless it has become bad by then.
+    pub(crate) fn leave(&mut self, now: Nanos) -> Option<(usize, Why)> {
+        self.moving = self.destination(now);
+        self.moving
+    }
+
+    fn destination(&self, now: Nanos) -> Option<(usize, Why)> {
         let Look::Standings(standings) = &self.look else { return None };
         let is_settled =
             self.moved_at.is_none() || has_lasted(self.moved_at, self.rules.dwell, now);
@@ -193,27 +223,28 @@ impl Choice {
             Last::Nowhere => None,
             Last::Gone => better().map(|(index, _)| (index, Why::Gone)),
             Last::At(last) if standings[last].is_bad() => {
-                let is_long = has_lasted(self.records[last].bad_since, self.rules.patience, now);
+                let since = self.records[last].bad_since;
+                let is_long = has_lasted(since, self.rules.patience, self.looked_at);
                 let better = better().filter(|_| is_long);
                 better.map(|(index, _)| (index, Why::Left(standings[last])))
             }
-            Last::At(last) => self.back(standings, last, now).map(|index| (index, Why::Back)),
+            Last::At(last) => self.back(standings, last).map(|index| (index, Why::Back)),
         }
     }
 
     /// The target to go back to: the first of those in front that are good for no less, if it is time.
-    fn back(&self, standings: &[Standing], last: usize, now: Nanos) -> Option<usize> {
+    fn back(&self, standings: &[Standing], last: usize) -> Option<usize> {
         let Return::After(least) = self.rules.back else { return None };
         (0..last).find(|&index| {
             standings[index].is_good()
                 && standings[index] <= standings[last]
-                && has_lasted(self.records[index].good_since, least, now)
+                && has_lasted(self.records[index].good_since, least, self.looked_at)
         })
     }
 
-    /// The command was started at a target.
+    /// The command was started at a target. After a move that is one, even if it is the old target again.
     pub(crate) fn started(&mut self, target: usize, now: Nanos) {
-        if self.last != Last::At(target) {
+        if self.moving.take().is_some() || self.last != Last::At(target) {
             self.moved_at = Some(now);
         }
         self.last = Last::At(target);
@@ -225,10 +256,11 @@ impl Choice {
         assert!(!from.is_empty(), "a choice needs a target");
         let record = |old: &Option<usize>| old.map_or(Record::default(), |old| self.records[old]);
         self.records = from.iter().map(record).collect();
+        let place = |old: usize| from.iter().position(|from| *from == Some(old));
         if let Last::At(last) = self.last {
-            let place = from.iter().position(|old| *old == Some(last));
-            self.last = place.map_or(Last::Gone, Last::At);
+            self.last = place(last).map_or(Last::Gone, Last::At);
         }
+        self.moving = self.moving.and_then(|(target, why)| Some((place(target)?, why)));
         // Until the next look, nothing is known.
         self.look = Look::Silent;
     }

@@ -57,7 +57,8 @@ impl DryRun {
         mut choice: Choice,
         now: Nanos,
     ) -> Self {
-        choice.observe(agents.look(url, targets, now), now);
+        let (look, at) = agents.look(url, targets, now);
+        choice.observe(look, at);
         let (index, why) = choice.pick();
         let here = agents.here(url, now);
         let standings = match &here {

@@ -72,10 +72,16 @@ impl Log {
         }
     }
 
-    /// The file is another.
-    pub(super) fn forget_mistakes(&mut self) {
-        self.said.clear();
+    /// The file is another: other targets stand in the places of those that were logged.
+    pub(super) fn forget(&mut self) {
+        *self = Self::new();
     }
+}
+
+/// The command is to be started elsewhere.
+pub(super) fn moving(from: Option<&Target>, to: &Target, why: Why) {
+    let from = from.map(|target| target.name.as_str());
+    tracing::warn!(from, to = to.name, %why, "moving");
 }
 
 /// The command was started. Where that is by no knowledge, or where it is of little use, somebody should know.

@@ -1,5 +1,8 @@
 //! Asking the agents, each on its own, so that one that hangs holds up no other.
 
+#[cfg(test)]
+mod tests;
+
 use std::{collections::HashMap, time::Duration};
 
 use tokio::{sync::mpsc, task::AbortHandle};
@@ -15,7 +18,8 @@ use crate::{
     verdict::{Nanos, SECOND},
 };
 
-/// So old, an answer of the agent here is none any more. It comes every five seconds at least, if it takes three.
+/// So old, an answer of the agent here is none any more. The next one comes within eight seconds, if it is asked five
+/// after the last one and takes three.
 const FRESH: Nanos = 10 * SECOND;
 
 /// For so long, what an agent elsewhere said last holds while it does not answer: one that is cut off may answer only now
@@ -73,7 +77,13 @@ impl Agents {
     /// Waits for what comes of the next question, and takes it in.
     pub(super) async fn hear(&mut self) {
         // There is always a sender: our own.
-        let Some(Heard { url, outcome }) = self.told.recv().await else { return };
+        if let Some(heard) = self.told.recv().await {
+            self.take(heard, clock::monotonic());
+        }
+    }
+
+    /// Takes in what came of a question.
+    fn take(&mut self, Heard { url, outcome }: Heard, now: Nanos) {
         // One that is asked no longer may have had a question under way.
         let Some(known) = self.known.get_mut(&url) else { return };
         let was_silent = matches!(known.problem, Some(Some(_)));
@@ -83,7 +93,7 @@ impl Agents {
                     tracing::info!(agent = url, "answers again");
                 }
                 known.problem = Some(None);
-                known.view = Some((view, clock::monotonic()));
+                known.view = Some((view, now));
             }
             Err(error) => {
                 if !was_silent {
@@ -109,10 +119,15 @@ impl Agents {
     /// # Errors
     /// Why it says nothing.
     pub(super) fn here(&self, url: &str, now: Nanos) -> Result<&View, &str> {
+        self.answer(url, now).map(|(view, _)| view)
+    }
+
+    /// The same, and when it came.
+    fn answer(&self, url: &str, now: Nanos) -> Result<(&View, Nanos), &str> {
         match self.known.get(url) {
             Some(Known { problem: Some(Some(problem)), .. }) => Err(problem),
             Some(Known { view: Some((view, at)), .. }) if now.saturating_sub(*at) <= FRESH => {
-                Ok(view)
+                Ok((view, *at))
             }
             _ => Err("has not answered"),
         }
@@ -143,12 +158,13 @@ impl Agents {
         Some(view.region.as_str()).filter(|region| *region != target.region)
     }
 
-    /// All that is seen of the targets, by the agent at `url` and those at the targets.
-    pub(super) fn look(&self, url: &str, targets: &Targets, now: Nanos) -> Look {
-        match self.here(url, now) {
-            Err(_) => Look::Silent,
-            Ok(here) if here.isolated_since.is_some() => Look::SelfIsolated,
-            Ok(here) => Look::Standings(self.standings(here, targets, now)),
+    /// All that is seen of the targets, by the agent at `url` and those at the targets, and when the answer came by which
+    /// that is so.
+    pub(super) fn look(&self, url: &str, targets: &Targets, now: Nanos) -> (Look, Nanos) {
+        match self.answer(url, now) {
+            Err(_) => (Look::Silent, now),
+            Ok((here, at)) if here.isolated_since.is_some() => (Look::SelfIsolated, at),
+            Ok((here, at)) => (Look::Standings(self.standings(here, targets, now)), at),
         }
     }
 

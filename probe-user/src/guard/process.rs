@@ -11,7 +11,13 @@ use std::{
 use tokio::process::{Child, Command};
 
 use super::targets::Target;
-use crate::{datapath::clock, verdict::Nanos};
+use crate::{
+    datapath::clock,
+    verdict::{Nanos, SECOND},
+};
+
+/// How long a group that was killed may take to be gone: its processes may be in the midst of a system call.
+const LAST_WAIT: Nanos = 2 * SECOND;
 
 /// How often it is asked whether a group is empty whose first process has ended: nobody tells.
 const GLANCE: Duration = Duration::from_millis(20);
@@ -26,7 +32,8 @@ pub(super) struct Process {
     status: Option<ExitStatus>,
     /// When the group is killed, once it has been told to end.
     kill_at: Option<Nanos>,
-    is_killed: bool,
+    /// When it was.
+    killed_at: Option<Nanos>,
 }
 
 impl Process {
@@ -54,7 +61,7 @@ impl Process {
         let child = command.spawn()?;
         let group = child.id().map_or(0, u32::cast_signed);
         let started_at = clock::monotonic();
-        Ok(Self { child, group, started_at, grace, status: None, kill_at: None, is_killed: false })
+        Ok(Self { child, group, started_at, grace, status: None, kill_at: None, killed_at: None })
     }
 
     /// Since when it runs.
@@ -69,11 +76,28 @@ impl Process {
 
     /// Sends a signal to the group.
     pub(super) fn signal(&self, signal: i32) {
+        let group = self.group;
         // 0 would be our own group.
-        if self.group > 0 {
-            // SAFETY: `kill` takes no pointers.
-            unsafe { libc::kill(-self.group, signal) };
+        if group <= 0 {
+            return;
         }
+        // SAFETY: `kill` takes no pointers.
+        let sent = unsafe { libc::kill(-group, signal) };
+        let error = io::Error::last_os_error();
+        // That nobody is left is what signals are for.
+        if sent != 0 && error.raw_os_error() != Some(libc::ESRCH) {
+            let hint = "does the command run as another user? then the guard must run as that one, or as root";
+            tracing::error!(group, signal, "the command cannot be signalled: {error}; {hint}");
+        }
+    }
+
+    /// Whether the first process of the group has ended. What that has left behind may still be there.
+    pub(super) fn has_ended(&mut self) -> bool {
+        if self.status.is_none() {
+            // An error is told to whoever waits for the end.
+            self.status = self.child.try_wait().ok().flatten();
+        }
+        self.status.is_some()
     }
 
     /// Tells the group to end. What is left of it when its grace is over is killed.
@@ -83,28 +107,33 @@ impl Process {
         self.kill_at.get_or_insert_with(|| clock::monotonic().saturating_add(grace));
     }
 
-    /// Waits until nothing of the group is left: what the command leaves behind when it ends is told to end too. May be
-    /// given up and called again at any time.
+    /// Waits until nothing of the group is left: what the command leaves behind when it ends is told to end too. Of what
+    /// even SIGKILL has not ended two seconds later, nothing more is hoped. May be given up and called again at any time.
     ///
     /// # Errors
-    /// Where the system does not tell what became of the command.
+    /// Where the system does not tell what became of the command. The group is killed then.
     pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
         loop {
+            let now = clock::monotonic();
             if let Some(status) = self.status {
-                if self.is_empty() || self.is_killed {
+                let is_over = |killed_at| now.saturating_sub(killed_at) >= LAST_WAIT;
+                if self.is_empty() || self.killed_at.is_some_and(is_over) {
                     return Ok(status);
                 }
                 if self.kill_at.is_none() {
                     self.stop(libc::SIGTERM);
                 }
             }
-            let now = clock::monotonic();
-            let kill_in = self.kill_at.filter(|_| !self.is_killed).map(|at| at.saturating_sub(now));
+            let kill_at = self.kill_at.filter(|_| self.killed_at.is_none());
+            let kill_in = kill_at.map(|at| at.saturating_sub(now));
             tokio::select! {
-                status = self.child.wait(), if self.status.is_none() => self.status = Some(status?),
+                status = self.child.wait(), if self.status.is_none() => {
+                    let status = status.inspect_err(|_| self.signal(libc::SIGKILL));
+                    self.status = Some(status?);
+                }
                 () = sleep(kill_in), if kill_in.is_some() => {
                     self.signal(libc::SIGKILL);
-                    self.is_killed = true;
+                    self.killed_at = Some(clock::monotonic());
                 }
                 () = tokio::time::sleep(GLANCE), if self.status.is_some() => {}
             }

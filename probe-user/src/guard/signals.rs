@@ -29,6 +29,9 @@ impl Signals {
     /// # Errors
     /// Where the system does not let us.
     pub(super) fn take() -> io::Result<Self> {
+        // Whoever started us may have it ignored, and then the system does not keep what became of a command. Once there
+        // has been a handler, it stays.
+        drop(signal(SignalKind::child())?);
         let (tell, told) = mpsc::unbounded_channel();
         for number in END.into_iter().chain([RELOAD]).chain(FORWARDED) {
             let mut stream = signal(SignalKind::from_raw(number))?;

@@ -102,8 +102,8 @@ pub(crate) fn standing(region: &str, here: &View, there: Option<&View>) -> Stand
     }
 }
 
-/// Whether the region of `there` is cut off: it says so itself, or it reaches less than half of the regions that
-/// witness it.
+/// Whether the region of `there` is cut off: it says so itself, or it has lost more than half of the regions that
+/// witness it. One of which it knows nothing is not lost.
 ///
 /// A region that is not reached from here either is no witness: its own outage must not be laid upon the target. Nor is
 /// our region, of which we know more by ourselves, unless there is no other.

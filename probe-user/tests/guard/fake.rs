@@ -2,8 +2,9 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{self, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
@@ -164,13 +165,18 @@ impl Place {
 
     fn linkprobe(&self, options: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_linkprobe"));
-        let patience = if options.contains("--patience") { "" } else { "--patience 300ms" };
+        let options: Vec<&str> = options.split_whitespace().collect();
+        let unless_given = [
+            ["--interval", "100ms"],
+            ["--min-dwell", "300ms"],
+            ["--patience", "300ms"],
+            ["--back-off", "20ms"],
+        ];
         command
-            .args(["guard", "--interval", "100ms", "--min-dwell", "300ms"])
-            .args(["--back-off", "20ms", "--targets"])
+            .args(["guard", "--targets"])
             .arg(self.targets())
-            .args(patience.split_whitespace())
-            .args(options.split_whitespace())
+            .args(unless_given.iter().filter(|pair| !options.contains(&pair[0])).flatten())
+            .args(&options)
             .current_dir(self.directory.path())
             .stdin(Stdio::null());
         command
@@ -183,7 +189,23 @@ impl Place {
 
     /// Starts a guard of a shell script, which writes what it has to say to the file `said`.
     pub(crate) fn guard(&self, options: &str, script: &str) -> Guard<'_> {
+        self.start(self.linkprobe(options), script)
+    }
+
+    /// The same by somebody who does not want to know what becomes of children, as those that are started inherit.
+    pub(crate) fn guard_without_sigchld(&self, options: &str, script: &str) -> Guard<'_> {
         let mut command = self.linkprobe(options);
+        let ignore = || {
+            // SAFETY: nothing but a system call, and no handler is set.
+            let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+            if before == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+        };
+        // SAFETY: what runs between fork and exec makes a system call, and allocates nothing.
+        unsafe { command.pre_exec(ignore) };
+        self.start(command, script)
+    }
+
+    fn start(&self, mut command: Command, script: &str) -> Guard<'_> {
         // Not a pipe: that would be open as long as anything lives that was left behind.
         let log = fs::File::create(self.log()).unwrap();
         let child = command

@@ -110,7 +110,7 @@ fn a_move_ends_the_command_by_the_signal_of_choice_and_within_its_grace() {
     let agent = Agent::start("ams", "nyc=reachable fra=reachable");
     let place = Place::new(&agent.url, &["nyc", "fra"]);
     let script = "trap 'echo usr1 >>said' USR1; echo {name} >>said; while :; do sleep 0.05; done";
-    let guard = place.guard("--signal USR1 --grace 500ms", script);
+    let guard = place.guard("--signal USR1 --grace 3s", script);
     guard.said(&["nyc"]);
     agent.says("ams", "nyc=isolated fra=reachable");
     guard.said(&["nyc", "usr1", "fra"]);
@@ -145,12 +145,36 @@ fn lives(pid: &str) -> bool {
 fn what_a_command_leaves_behind_is_ended() {
     let (_agent, place) = place();
     // One that ends when it is told to, and one that does not.
-    let script =
-        "sleep 1000 & echo $! >>said; (trap '' TERM; exec sleep 1000) & echo $! >>said; exit 4";
+    let script = "sleep 1000 & echo $! >>said; (trap '' TERM; : >armed; exec sleep 1000) & echo $! >>said; \
+        until [ -e armed ]; do sleep 0.02; done; exit 4";
     place.guard("--restart never --grace 300ms", script).ends_with(4);
-    for pid in place.said() {
-        eventually("what was left behind ends", || (!lives(&pid)).then_some(()));
-    }
+    let left = place.said();
+    assert_eq!(left.len(), 2);
+    // Not only told to: the guard has waited for it.
+    assert!(!left.iter().any(|pid| lives(pid)), "{left:?}");
+}
+
+#[test]
+fn a_command_that_has_ended_is_not_moved_while_what_it_left_behind_is_ended() {
+    let agent = Agent::start("ams", "nyc=reachable fra=reachable");
+    let place = Place::new(&agent.url, &["nyc", "fra"]);
+    // The one that is left behind does not end when it is told to, and says when the other one has.
+    let script = "(trap '' TERM; : >armed; while kill -0 $$; do sleep 0.02; done; echo left >>said; exec sleep 1000) & \
+        echo {name} >>said; until [ -e armed ]; do sleep 0.02; done";
+    let guard = place.guard("--restart never --grace 3s", script);
+    guard.said(&["nyc", "left"]);
+    agent.says("ams", "nyc=isolated fra=reachable");
+    let log = guard.ends_with(0);
+    assert!(log.contains("to=isolated"), "{log}");
+    assert_eq!(place.said(), ["nyc", "left"]);
+}
+
+#[test]
+fn whoever_starts_the_guard_may_ignore_what_becomes_of_children() {
+    let (_agent, place) = place();
+    let guard = place.guard_without_sigchld("--restart never", "echo run >>said; exit 4");
+    guard.ends_with(4);
+    assert_eq!(place.said(), ["run"]);
 }
 
 #[test]

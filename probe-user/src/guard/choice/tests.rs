@@ -1,4 +1,4 @@
-use proptest::prelude::*;
+mod properties;
 
 use super::{Standing::*, *};
 
@@ -21,13 +21,27 @@ struct World {
     choice: Choice,
     second: u64,
     at: usize,
+    /// How many seconds the command takes to end when it is told to.
+    grace: u64,
+    ending: Option<Ending>,
+    /// When it was started elsewhere, or was to be.
+    moved_at: u64,
+}
+
+/// The command has been told to end.
+#[derive(Clone, Copy)]
+struct Ending {
+    target: usize,
+    why: Why,
+    /// The second in which it will have ended.
+    over: u64,
 }
 
 impl World {
     /// One whose command runs at the first of the best.
     fn start(back: Return, standings: &[Standing]) -> Self {
         let choice = Choice::new(rules(back), standings.len());
-        let mut world = Self { choice, second: 100, at: 0 };
+        let mut world = Self { choice, second: 100, at: 0, grace: 0, ending: None, moved_at: 100 };
         world.see(standings);
         world.exit();
         world
@@ -41,28 +55,38 @@ impl World {
         self.choice.observe(Look::Standings(standings.to_vec()), self.now());
     }
 
-    /// The command ends and is started again.
+    /// The command ends, as it was told to or by itself, and is started again.
     fn exit(&mut self) -> Why {
         let (target, why) = self.choice.pick();
         self.choice.started(target, self.now());
+        if self.ending.take().is_some() || self.at != target {
+            self.moved_at = self.second;
+        }
         self.at = target;
         why
     }
 
-    /// A second goes by in which this is seen.
-    fn look(&mut self, look: Look) -> Option<Why> {
+    /// A second goes by in which this is seen, and which may be that in which the command is told to end.
+    fn look(&mut self, look: &Look) {
         self.second += 1;
-        self.choice.observe(look, self.now());
-        let (target, why) = self.choice.leave(self.now())?;
-        self.choice.started(target, self.now());
-        self.at = target;
-        Some(why)
+        self.choice.observe(look.clone(), self.now());
+        if self.ending.is_none() {
+            let over = self.second + self.grace;
+            let going = self.choice.leave(self.now());
+            self.ending = going.map(|(target, why)| Ending { target, why, over });
+        }
+    }
+
+    /// The command is started again if it was told to end, and has.
+    fn arrive(&mut self) -> Option<Why> {
+        self.ending.filter(|ending| ending.over <= self.second).map(|_| self.exit())
     }
 
     /// This is seen for as many seconds. The first move in it: after how many seconds, to which target, and why.
     fn pass(&mut self, seconds: u64, look: &Look) -> Option<(u64, usize, Why)> {
         (1..=seconds).fold(None, |first, second| {
-            let why = self.look(look.clone());
+            self.look(look);
+            let why = self.arrive();
             first.or(why.map(|why| (second, self.at, why)))
         })
     }
@@ -177,12 +201,12 @@ fn it_comes_back_as_the_user_says() {
 }
 
 #[test]
-fn a_command_that_ends_by_itself_is_free_to_come_back() {
+fn a_command_that_ends_by_itself_comes_back_as_the_user_says() {
     for (back, expected) in [
         (Return::Never, Why::Stays(Reachable)),
         (Return::OnExit, Why::Best(Reachable)),
-        (AT_ONCE, Why::Best(Reachable)),
-        (minutes(5), Why::Best(Reachable)),
+        (AT_ONCE, Why::Back),
+        (minutes(5), Why::Stays(Reachable)),
     ] {
         let mut world = World::start(back, &[Isolated, Reachable]);
         world.see(&[Reachable; 2]);
@@ -191,6 +215,75 @@ fn a_command_that_ends_by_itself_is_free_to_come_back() {
     let mut world = World::start(Return::Never, &[Isolated, Reachable]);
     world.see(&[Reachable, Isolated]);
     assert_eq!((world.exit(), world.at), (Why::Best(Reachable), 0));
+
+    // Nothing keeps it from what is better and behind, nor from the best if its own is bad.
+    let mut world = World::start(minutes(5), &[Reachable, Isolated]);
+    world.see(&[Impaired, Reachable]);
+    assert_eq!((world.exit(), world.at), (Why::Best(Reachable), 1));
+    world.see(&[Reachable, CutOff]);
+    assert_eq!((world.exit(), world.at), (Why::Best(Reachable), 0));
+    // Of those in front, it takes the one that has been good for long.
+    let mut world = World::start(minutes(5), &[Isolated, Isolated, Reachable]);
+    world.choice.rules.dwell = Duration::from_secs(3600);
+    world.pass_standings(301, &[Isolated, Reachable, Reachable]);
+    world.see(&[Reachable; 3]);
+    assert_eq!((world.exit(), world.at), (Why::Back, 1));
+}
+
+/// One for which the command has been stopped, whatever else has become good meanwhile.
+#[test]
+fn a_move_ends_where_it_was_to_go() {
+    // The preferred has not been good for long enough.
+    let mut world = World::start(minutes(5), &[Isolated, Isolated, Reachable]);
+    world.grace = 5;
+    world.pass_standings(299, &[Isolated, Reachable, Reachable]);
+    let seen = world.pass_standings(9, &[Reachable; 3]);
+    assert_eq!(seen, Some((7, 1, Why::Back)));
+    // The old one is good again before the command has ended.
+    for meanwhile in [Look::Standings(vec![Reachable; 2]), Look::Silent, Look::SelfIsolated] {
+        let mut world = World::start(Return::Never, &[Reachable; 2]);
+        world.grace = 5;
+        assert_eq!(world.pass_standings(12, &[Isolated, Reachable]), None);
+        assert_eq!(world.pass(5, &meanwhile), Some((3, 1, Why::Left(Isolated))));
+    }
+}
+
+#[test]
+fn a_move_to_what_has_become_bad_meanwhile_goes_elsewhere_and_counts() {
+    let mut world = World::start(AT_ONCE, &[Reachable; 3]);
+    world.grace = 5;
+    assert_eq!(world.pass_standings(12, &[Isolated, Reachable, Reachable]), None);
+    let seen = [Isolated, CutOff, Reachable];
+    assert_eq!(world.pass_standings(3, &seen), Some((3, 2, Why::Best(Reachable))));
+    // The old one is good again: the command was stopped in vain, and must not be soon again.
+    let mut world = World::start(AT_ONCE, &[Reachable; 2]);
+    world.grace = 5;
+    assert_eq!(world.pass_standings(12, &[Isolated, Reachable]), None);
+    assert_eq!(world.pass_standings(3, &[Reachable, CutOff]), Some((3, 0, Why::Best(Reachable))));
+    world.grace = 0;
+    let seen = [Isolated, Reachable];
+    assert_eq!(world.pass_standings(20, &seen), Some((10, 1, Why::Left(Isolated))));
+}
+
+/// Whoever else answers, it is the agent here that must have said it for so long.
+#[test]
+fn an_answer_that_is_looked_at_again_makes_nothing_last() {
+    let well = [Reachable; 2];
+    let cases =
+        [(AT_ONCE, well, [Isolated, Reachable], 2), (minutes(5), [Isolated, Reachable], well, 300)];
+    for (back, before, after, seconds) in cases {
+        let mut world = World::start(back, &before);
+        world.pass_standings(20, &before);
+        let at = world.now();
+        for second in 0..2 * seconds {
+            world.choice.observe(Look::Standings(after.to_vec()), at);
+            assert_eq!(world.choice.leave(at + second * SECOND), None, "{back:?}");
+        }
+        for second in (0..=seconds).step_by(2) {
+            world.choice.observe(Look::Standings(after.to_vec()), at + second * SECOND);
+        }
+        assert!(world.choice.leave(at + seconds * SECOND).is_some(), "{back:?}");
+    }
 }
 
 #[test]
@@ -220,6 +313,18 @@ fn a_list_that_changes_keeps_what_is_known() {
     // Back again; it was good in every look.
     world.choice.relisted(&[Some(2), Some(1)]);
     assert_eq!(world.pass_standings(2, &[Reachable; 2]), Some((1, 0, Why::Back)));
+
+    // A move that is under way goes where it was to go, but where that is gone, it is as if the command had just ended.
+    for (from, expected) in
+        [([None, Some(1)], (1, Why::Left(Isolated))), ([None, Some(0)], (1, Why::Stays(Reachable)))]
+    {
+        let mut world = World::start(minutes(5), &[Reachable; 2]);
+        world.grace = 5;
+        world.pass_standings(12, &[Isolated, Reachable]);
+        world.choice.relisted(&from);
+        world.see(&[Reachable; 2]);
+        assert_eq!(world.choice.pick(), expected);
+    }
 }
 
 #[test]
@@ -231,88 +336,4 @@ fn a_target_that_is_gone_is_left_for_one_that_is_not_bad() {
         assert_eq!(world.pass(20, &seen), None, "{seen:?}");
     }
     assert_eq!(world.pass_standings(1, &[Isolated, Unknown]), Some((1, 1, Why::Gone)));
-}
-
-fn any_look(targets: usize) -> impl Strategy<Value = Look> {
-    let standing = (0..Standing::ALL.len()).prop_map(|index| Standing::ALL[index]);
-    prop_oneof![
-        1 => Just(Look::Silent),
-        1 => Just(Look::SelfIsolated),
-        6 => proptest::collection::vec(standing, targets).prop_map(Look::Standings),
-    ]
-}
-
-fn any_return() -> impl Strategy<Value = Return> {
-    prop_oneof![
-        Just(Return::Never),
-        Just(Return::OnExit),
-        (0..120_u64).prop_map(|seconds| Return::After(Duration::from_secs(seconds))),
-    ]
-}
-
-/// So many targets, and what is seen of them, each for some seconds.
-fn any_history() -> impl Strategy<Value = (usize, Vec<(u64, bool, Look)>)> {
-    (1..5_usize).prop_flat_map(|targets| {
-        let step = (1..40_u64, any::<bool>(), any_look(targets));
-        (Just(targets), proptest::collection::vec(step, 1..40))
-    })
-}
-
-proptest! {
-    /// Nothing that runs is stopped without a better target, nor while this node is cut off, nor twice in a short time.
-    #[test]
-    fn no_move_does_harm(back in any_return(), (targets, history) in any_history()) {
-        let mut world = World::start(back, &vec![Unknown; targets]);
-        let mut moved_at = world.second;
-        for (seconds, exits, look) in history {
-            if exits {
-                let before = world.at;
-                world.exit();
-                moved_at = if world.at == before { moved_at } else { world.second };
-            }
-            for _ in 0..seconds {
-                let before = world.at;
-                let Some(why) = world.look(look.clone()) else { continue };
-                let Look::Standings(seen) = &look else { panic!("{why:?} in spite of {look:?}") };
-                let (old, new) = (seen[before], seen[world.at]);
-                prop_assert!(!new.is_bad());
-                prop_assert!(world.second - moved_at >= DWELL.as_secs());
-                match why {
-                    Why::Left(standing) => prop_assert!(standing == old && old.is_bad()),
-                    Why::Back => {
-                        prop_assert!(world.at < before && new <= old && new.is_good());
-                        prop_assert!(matches!(back, Return::After(_)));
-                    }
-                    other => prop_assert!(false, "{other:?}"),
-                }
-                moved_at = world.second;
-            }
-        }
-    }
-
-    /// Whatever was before: a little after all is quiet, the command is where it should be.
-    #[test]
-    fn nothing_stays_stuck(
-        back in any_return(),
-        (targets, history) in any_history(),
-        quiet in proptest::collection::vec(0..Standing::ALL.len(), 4),
-    ) {
-        let mut world = World::start(back, &vec![Unknown; targets]);
-        for (seconds, exits, look) in history {
-            if exits {
-                world.exit();
-            }
-            world.pass(seconds, &look);
-        }
-        let quiet: Vec<Standing> = quiet[..targets].iter().map(|i| Standing::ALL[*i]).collect();
-        let waits = if let Return::After(least) = back { least } else { Duration::ZERO };
-        let bound = 2 * DWELL.as_secs() + PATIENCE.as_secs() + waits.as_secs() + 2;
-        world.pass_standings(bound, &quiet);
-        let own = quiet[world.at];
-        prop_assert!(!own.is_bad() || quiet.iter().all(|standing| standing.is_bad()));
-        if matches!(back, Return::After(_)) {
-            let preferred = quiet[..world.at].iter().any(|s| s.is_good() && *s <= own);
-            prop_assert!(!preferred, "at {} of {quiet:?}", world.at);
-        }
-    }
 }
