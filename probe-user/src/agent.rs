@@ -107,13 +107,15 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     let mut judge = Judge::start(rounds(Arc::clone(&agent)))?;
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(web::serve(listener, Arc::new(Arc::clone(&agent)), async {
+    let source = Arc::new(Arc::clone(&agent));
+    let server = tokio::spawn(web::serve(listener, source, web::Limits::default(), async {
         stopped.await.ok();
     }));
     // Ends with this function, and so do the hooks.
     let mut tasks = JoinSet::new();
     if let Some(listener) = agent_check {
-        tasks.spawn(web::agent_check::serve(listener, Arc::new(Arc::clone(&agent))));
+        let (source, limits) = (Arc::new(Arc::clone(&agent)), web::agent_check::Limits::default());
+        tasks.spawn(web::agent_check::serve(listener, source, limits));
     }
     tracing::info!(%listen, "ready");
 
@@ -132,7 +134,7 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
     }
     tracing::info!("stopping");
     stop.send(()).ok();
-    server.await.context("the web server has panicked")?.context("the web server has failed")?;
+    server.await.context("the web server has panicked")?;
     let end = move || {
         // Waits for the disk to take the last tick.
         let recorder = agent.lock().recorder.take();
@@ -262,6 +264,10 @@ impl web::Source for Arc<Agent> {
 
     fn events(&self) -> tokio::sync::broadcast::Receiver<crate::report::Event> {
         self.lock().events.listen()
+    }
+
+    fn judges(&self) -> bool {
+        self.heartbeat.check(clock::monotonic()).is_ok()
     }
 
     /// A judge that hangs, hangs with the lock. So this does not wait for it any longer than for the judge.

@@ -124,10 +124,9 @@ pub fn check_agent(url: &str, path: Option<&str>, region: Option<&str>) -> (u8, 
     let checked = match (path, region) {
         (Some(peer), _) => fetch_paths(url).map(|paths| check(&paths, Selection::Path(peer))),
         (None, None) => fetch_paths(url).map(|paths| check(&paths, Selection::All)),
-        (None, Some(region)) => fetch_regions(url).and_then(|regions| {
-            let paths = fetch_paths(url)?;
-            Ok(check_region(&regions, &paths, region))
-        }),
+        // The paths are details, which an agent that is slow may leave out.
+        (None, Some(region)) => fetch_regions(url)
+            .map(|regions| check_region(&regions, fetch_paths(url).ok().as_ref(), region)),
     };
     checked.unwrap_or_else(|error| plugin::unknown(&format!("{error:#}")))
 }

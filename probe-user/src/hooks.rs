@@ -121,7 +121,8 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// What can come of a run. A webhook that is tried three times is run three times.
+    /// What can come of a run. A hook that is tried three times until it succeeds has failed twice: what has failed is told
+    /// again, so no count says that anything was given up.
     pub const OUTCOMES: [&'static str; 3] = ["succeeded", "failed", "timed_out"];
 }
 

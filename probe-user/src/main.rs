@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use probe_user::{agent, client, config::Config, guard, keys, overlay, ping, replay};
 
 /// Watches the links between data centers from inside the kernel, and says per direction whether each
@@ -174,12 +174,14 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
 /// way knows nothing, which is 3; clap's 2 would say "unhealthy". A guard that was has started nothing, which is 125.
 fn usage(error: &clap::Error) -> ExitCode {
     error.print().ok();
-    let command = std::env::args_os().nth(1).unwrap_or_default();
-    match error.exit_code() {
-        0 => ExitCode::SUCCESS,
-        _ if command == "check" => ExitCode::from(3),
-        _ if command == "guard" => ExitCode::from(guard::FAILED),
-        code => ExitCode::from(code as u8),
+    let commands = Cli::command();
+    // Options may stand before it, with values.
+    let command = std::env::args_os().skip(1).find_map(|word| commands.find_subcommand(word));
+    match (error.exit_code(), command.map(clap::Command::get_name)) {
+        (0, _) => ExitCode::SUCCESS,
+        (_, Some("check")) => ExitCode::from(3),
+        (_, Some("guard")) => ExitCode::from(guard::FAILED),
+        (code, _) => ExitCode::from(code as u8),
     }
 }
 

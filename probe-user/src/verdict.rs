@@ -75,7 +75,7 @@ pub enum Reach {
     Impaired,
     /// No path does, and this node is not to blame.
     Isolated,
-    /// No path does, but most regions fail at once: this node is the one that is cut off.
+    /// No path does, but most regions fail at once, or none is reached: this node is the one that is cut off.
     SelfIsolated,
 }
 

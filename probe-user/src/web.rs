@@ -15,16 +15,17 @@
 //!
 //! Whether traffic may be sent to a region is fail-open: not to one that is isolated, but to one of which nothing is known,
 //! and to all while this node is cut off itself. `?require=usable` wants it reachable or impaired, `?require=reachable`
-//! reachable.
+//! reachable. Where the agent is too busy to say, nothing is known either: the answer is a line of text with that status.
 //!
 //! - [`agent_check`]: the same for HAProxy, in its own protocol.
+//! - `connections`: how many of them there are, and for how long.
 
 pub mod agent_check;
+mod connections;
 #[cfg(test)]
 mod tests;
 
-use std::future::{Future, IntoFuture as _};
-use std::io;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,17 +36,40 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::metrics::{self, Snapshot};
 use crate::report;
+use crate::verdict::Reach;
 
 /// How long open connections may hold up the end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// What the server asks the agent. All functions may block; the server calls them where that does no
-/// harm.
+/// So many questions are put to the agent at once; more wait. A judge that hangs, hangs with the lock, and each of these with
+/// it, on a thread that nobody else gets.
+const QUESTIONS: usize = 64;
+
+/// What clients may take of the server, and the agent of its time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// So many connections are open at once; more wait for their turn.
+    pub connections: usize,
+    /// So long one may be without the head of a request.
+    pub head: Duration,
+    /// How long the agent may take to say whether traffic may be sent to a region.
+    pub answer: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 256, head: Duration::from_secs(10), answer: Duration::from_millis(500) }
+    }
+}
+
+/// What the server asks the agent. All functions but `judges` may block; the server calls them where that
+/// does no harm.
 pub trait Source: Send + Sync + 'static {
     /// What one scrape needs.
     fn snapshot(&self) -> Snapshot;
@@ -64,6 +88,9 @@ pub trait Source: Send + Sync + 'static {
     /// The changes of verdicts from now on.
     fn events(&self) -> broadcast::Receiver<report::Event>;
 
+    /// Whether verdicts are made. Does not block.
+    fn judges(&self) -> bool;
+
     /// Whether the agent does its work.
     ///
     /// # Errors
@@ -77,10 +104,19 @@ pub trait Source: Send + Sync + 'static {
     fn reload(&self) -> Result<String, String>;
 }
 
-type Agent = State<Arc<dyn Source>>;
+/// Whom the server asks, and how long it waits.
+#[derive(Clone)]
+struct Asked {
+    source: Arc<dyn Source>,
+    places: Arc<Semaphore>,
+    answer: Duration,
+}
+
+type Agent = State<Asked>;
 
 /// The routes.
-pub fn router(source: Arc<dyn Source>) -> Router {
+fn router(source: Arc<dyn Source>, limits: Limits) -> Router {
+    let places = Arc::new(Semaphore::new(QUESTIONS));
     Router::new()
         .route("/", get(index))
         .route("/metrics", get(scrape))
@@ -92,31 +128,18 @@ pub fn router(source: Arc<dyn Source>) -> Router {
         .route("/api/v1/regions/{name}/health", get(region_health))
         .route("/api/v1/overlay", get(overlay))
         .route("/api/v1/events", get(events))
-        .with_state(source)
+        .with_state(Asked { source, places, answer: limits.answer })
 }
 
 /// Serves until `shutdown` ends. Requests under way may finish then, but connections that stay open
 /// hold up the end for a second at most.
-///
-/// # Errors
-/// Where the listener fails.
 pub async fn serve(
     listener: TcpListener,
     source: Arc<dyn Source>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    let (stop, stopped) = oneshot::channel();
-    let server = axum::serve(listener, router(source)).with_graceful_shutdown(async move {
-        shutdown.await;
-        stop.send(()).ok();
-    });
-    tokio::select! {
-        result = server.into_future() => result,
-        () = async {
-            stopped.await.ok();
-            tokio::time::sleep(GRACE).await;
-        } => Ok(()),
-    }
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    connections::serve(listener, router(source, limits), limits, shutdown).await;
 }
 
 async fn index() -> Html<&'static str> {
@@ -136,8 +159,9 @@ async fn healthy() -> Response {
     plain(StatusCode::OK, "ok")
 }
 
-async fn ready(agent: Agent) -> Response {
-    match ask(agent, Source::ready).await {
+/// Waits for no other question: this is how those are seen that take for ever.
+async fn ready(State(Asked { source, .. }): Agent) -> Response {
+    match answered(move || source.ready()).await {
         Ok(Ok(())) => plain(StatusCode::OK, "ready"),
         Ok(Err(why)) => plain(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {why}")),
         Err(failed) => failed,
@@ -175,13 +199,25 @@ async fn region_health(
         Ok(require) => require,
         Err(why) => return plain(StatusCode::BAD_REQUEST, &why),
     };
-    match ask(agent, move |source| source.regions().health(&name, require)).await {
+    let limit = agent.answer;
+    let asked = ask(agent, move |source| source.regions().health(&name, require));
+    let Ok(answer) = timeout(limit, asked).await else { return nobody_knows(require) };
+    match answer {
         Ok(Ok(health)) => {
             let status = if health.send { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             (status, [NO_STORE], Json(health)).into_response()
         }
         Ok(Err(why)) => plain(StatusCode::NOT_FOUND, &why),
         Err(failed) => failed,
+    }
+}
+
+/// What is said of a region where the agent does not.
+fn nobody_knows(require: report::Require) -> Response {
+    let line = "the agent is held up, so nothing is known";
+    match require.allows(Reach::Unknown) {
+        true => plain(StatusCode::OK, line),
+        false => plain(StatusCode::SERVICE_UNAVAILABLE, line),
     }
 }
 
@@ -242,10 +278,22 @@ const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
 /// Puts a question to the agent on a thread that may block, so that a long answer to one client, or a
 /// wait for a lock, holds up no other. Fails with a response where the agent panics.
 async fn ask<T: Send + 'static>(
-    State(source): Agent,
+    State(Asked { source, places, .. }): Agent,
     question: impl FnOnce(&dyn Source) -> T + Send + 'static,
 ) -> Result<T, Response> {
-    tokio::task::spawn_blocking(move || question(source.as_ref())).await.map_err(|error| {
+    // The semaphore is never closed. The place goes along: who asks may be gone long before there is an answer.
+    let place = places.acquire_owned().await;
+    answered(move || {
+        let _place = place;
+        question(source.as_ref())
+    })
+    .await
+}
+
+async fn answered<T: Send + 'static>(
+    question: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Response> {
+    tokio::task::spawn_blocking(question).await.map_err(|error| {
         tracing::error!("a request was not answered: {error}");
         plain(StatusCode::INTERNAL_SERVER_ERROR, "the agent has failed to answer; see its log")
     })

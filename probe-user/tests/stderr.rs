@@ -28,6 +28,12 @@ fn errors_keep_their_exit_codes() {
         (&["run", "--config", "/nonexistent"], 1),
         (&["ping", "127.0.0.1", "--datapath", "socket", "--auth", "/nonexistent#key"], 2),
         (&["check", "--url", "http://127.0.0.1:1"], 3),
+        // Of wrong command lines, whatever stands before the command.
+        (&["check", "--region"], 3),
+        (&["--log.level", "warn", "check", "--region"], 3),
+        (&["--log.format=json", "guard", "--nothing"], 125),
+        (&["guard", "--nothing", "--", "check"], 125),
+        (&["config", "check"], 2),
     ] {
         let mut child = linkprobe(arguments).spawn().unwrap();
         drop(child.stderr.take());

@@ -8,11 +8,11 @@ use super::{peers::Peer, report::Moment};
 use crate::{
     config::PeerConfig,
     datapath::clock,
-    health::Transition,
+    health::{self, Transition},
     hooks::{Change, Kind, Listeners},
     overlay::choice::Reason,
     report::{self, Event, ISOLATED, Revision, sick_flows},
-    verdict::Reach,
+    verdict::{Direction, Reach, State as Verdict},
 };
 
 /// How many events a listener may be behind before it misses some.
@@ -112,6 +112,26 @@ impl Events {
                 region: Some(region.to_owned()),
                 ..self.change(Kind::Region, at, from.label(), Reach::Unknown.label(), why)
             });
+        }
+    }
+
+    /// Tells of a path that ends, or begins anew: what it was is no longer known.
+    pub(super) fn forget_path(&self, peer: &PeerConfig, path: &health::Path, why: &str) {
+        if !self.hooks.want(Kind::Path) {
+            return;
+        }
+        let at = clock::realtime() as f64 / 1e9;
+        for direction in Direction::ALL {
+            let from = path.state_of(direction);
+            if from != Verdict::Unknown {
+                let to = Verdict::Unknown.label();
+                self.hooks.tell(&Change {
+                    region: Some(peer.region.clone()),
+                    peer: Some(peer.name.clone()),
+                    direction: Some(direction),
+                    ..self.change(Kind::Path, at, from.label(), to, why.to_owned())
+                });
+            }
         }
     }
 

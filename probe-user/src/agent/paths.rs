@@ -142,6 +142,10 @@ impl State {
     pub(super) fn open(&mut self, peer: usize, address: SocketAddr) {
         let known = &mut self.peers[peer];
         let (old, relayed) = (known.path.take(), std::mem::take(&mut known.relayed));
+        if let Some(path) = &old {
+            let why = "its peer has another address now";
+            self.events.forget_path(&self.peers[peer].config, &path.health, why);
+        }
         self.close(old, relayed);
         let is_authenticated = place(&self.config, &self.peers[peer].config) != 0;
         let Some(index) = self.arrivals_of(address.ip(), is_authenticated) else {

@@ -103,6 +103,10 @@ impl State {
             });
         }
         for peer in old {
+            if let Some(path) = &peer.path {
+                let why = "its peer is not in the config any more, or in another way";
+                self.events.forget_path(&peer.config, &path.health, why);
+            }
             self.close(peer.path, peer.relayed);
         }
         self.set_session_keys(before);

@@ -4,7 +4,7 @@ use super::{paths::Path, peers::Peer, state::State};
 use crate::{
     account::rtt,
     datapath::clock,
-    health::region::{self, Tally},
+    health::region::{self, Tally, Together},
     report::{ReachTransitions, States},
     verdict::{Cause, Direction, Nanos, Reach, State as Verdict},
 };
@@ -22,6 +22,10 @@ pub(super) struct Region {
     paths: [States; 2],
     /// The same, both directions of each path together.
     tally: Tally,
+    /// Whether a direct path recovers.
+    recovers: bool,
+    /// Whether this node was to blame for what it did not reach of it, at the last tick.
+    pub(super) is_excused: bool,
 }
 
 /// What a region is to this node.
@@ -30,18 +34,25 @@ pub(super) struct Reached {
     pub(super) reach: Reach,
     pub(super) since: Nanos,
     pub(super) transitions: ReachTransitions,
+    /// Whether it was ever told of.
+    is_told: bool,
 }
 
 impl Reached {
     fn new(now: Nanos) -> Self {
-        Self { reach: Reach::Unknown, since: now, transitions: ReachTransitions::default() }
+        let transitions = ReachTransitions::default();
+        Self { reach: Reach::Unknown, since: now, transitions, is_told: false }
     }
 
-    /// Takes in what it is now, and returns what it was if that is something else.
-    fn change(&mut self, reach: Reach, now: Nanos) -> Option<Reach> {
+    /// Takes in what it is now, and returns what it was if that is to be told of: if it is something else now, or if nothing
+    /// has been known of it for so long since the start. Who was told of it by an agent before may still hold that for true.
+    fn change(&mut self, reach: Reach, now: Nanos, patience: Nanos) -> Option<Reach> {
         if reach == self.reach {
-            return None;
+            let is_due = !self.is_told && now.saturating_sub(self.since) > patience;
+            self.is_told |= is_due;
+            return is_due.then_some(reach);
         }
+        self.is_told = true;
         self.since = now;
         self.transitions.count(reach);
         Some(std::mem::replace(&mut self.reach, reach))
@@ -66,6 +77,8 @@ impl Region {
             reached: Reached::new(now),
             paths: Default::default(),
             tally: Tally::default(),
+            recovers: false,
+            is_excused: false,
         }
     }
 
@@ -101,7 +114,7 @@ impl State {
     /// Judges the links to all regions, in one pass over the peers, and what the regions are to this node.
     pub(super) fn judge_links(&mut self, now: Nanos) {
         for region in &mut self.regions {
-            (region.paths, region.tally) = Default::default();
+            (region.paths, region.tally, region.recovers) = Default::default();
         }
         for Peer { region, path, relayed, .. } in &self.peers {
             let Some(path) = path else { continue };
@@ -112,13 +125,19 @@ impl State {
                 states.count(state);
             }
             region.tally.add(verdicts, relayed.iter().map(|relayed| of(&relayed.path)));
+            region.recovers |= path.health.is_recovering(&self.settings);
         }
         let isolated = self.node.isolated_since().is_some();
-        let blames_itself = self.blames_itself(now);
+        let together = Together::of(self.regions.iter().map(|region| &region.tally));
+        self.node.note(together, now);
         let mut changes = Vec::new();
         for (index, region) in self.regions.iter_mut().enumerate() {
             region.judge(isolated, now);
-            if let Some(from) = region.reached.change(region.tally.reach(blames_itself), now) {
+            let was = region.reached.reach;
+            region.is_excused = self.node.excuses(was, region.recovers, now, &self.settings)
+                || (together.perhaps_none_is_reached() && was != Reach::Isolated);
+            let reach = region.tally.reach(region.is_excused);
+            if let Some(from) = region.reached.change(reach, now, self.settings.expiry) {
                 changes.push((index, from));
             }
         }
@@ -131,11 +150,6 @@ impl State {
                 self.events.reach(region, from, told.at);
             }
         }
-    }
-
-    /// Whether regions that this node cannot reach are held for the victims of its own isolation.
-    pub(super) fn blames_itself(&self, now: Nanos) -> bool {
-        self.node.isolated_since().is_some() || self.node.was_isolated_lately(now, &self.settings)
     }
 }
 
@@ -160,6 +174,19 @@ mod tests {
         let new = Link { state: Verdict::Unknown, cause: Cause::Starting, since: 7 };
         assert_eq!(region.link, [new; 2]);
         assert_eq!(new.next(paths(&[Verdict::Unknown; 3]), false, 20), new);
+    }
+
+    #[test]
+    fn what_is_never_known_is_told_once() {
+        let mut reached = Reached::new(7);
+        let told: Vec<u64> = (8..40)
+            .filter(|now| reached.change(Reach::Unknown, *now, 10) == Some(Reach::Unknown))
+            .collect();
+        assert_eq!(told, [18]);
+        assert_eq!((reached.since, reached.transitions), (7, ReachTransitions::default()));
+        assert_eq!(reached.change(Reach::Reachable, 40, 10), Some(Reach::Unknown));
+        assert_eq!(reached.change(Reach::Unknown, 41, 10), Some(Reach::Reachable));
+        assert_eq!(reached.change(Reach::Unknown, 99, 10), None);
     }
 
     #[test]

@@ -9,7 +9,11 @@ use super::{
 use crate::{
     account::rtt,
     datapath::{attach::Attachment, clock},
-    health::{self, Settings, evidence::Evidence, region::Tally},
+    health::{
+        self, Settings,
+        evidence::Evidence,
+        region::{Tally, Together},
+    },
     metrics::{Interface, RegionRtt, Snapshot},
     report,
     verdict::{Cause, Direction, Nanos, Reach, State as Verdict},
@@ -55,12 +59,12 @@ impl State {
         }
         let isolated_since = self.isolated_since(&moment);
         let isolated = isolated_since.is_some();
-        let blames_itself = self.blames_itself(now);
+        let none_is_reached = Together::of(&tallies).none_is_reached();
         let region = |(index, region): (usize, &Region)| {
             let paths = &links[index];
             let [forward, reverse] = Direction::ALL
                 .map(|way| paths[way as usize].link(region.link[way as usize], isolated, &moment));
-            let reach = tallies[index].reach(blames_itself);
+            let reach = tallies[index].reach(region.is_excused || none_is_reached);
             report::Region {
                 name: region.name.clone(),
                 paths: counts[index],

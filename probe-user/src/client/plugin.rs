@@ -38,9 +38,9 @@ pub fn check(paths: &Paths, selection: Selection<'_>) -> (u8, String) {
 }
 
 /// The exit code and the line for a region: 0 reachable, 1 impaired, 2 isolated, and 3 where nothing is known or this node is
-/// the one that is cut off.
+/// the one that is cut off. The paths make no difference to the code.
 #[must_use]
-pub fn check_region(regions: &Regions, paths: &Paths, name: &str) -> (u8, String) {
+pub fn check_region(regions: &Regions, paths: Option<&Paths>, name: &str) -> (u8, String) {
     let Some(region) = regions.regions.iter().find(|region| region.name == name) else {
         return unknown(&regions.no_such_region(name));
     };
@@ -51,8 +51,10 @@ pub fn check_region(regions: &Regions, paths: &Paths, name: &str) -> (u8, String
         Reach::Unknown | Reach::SelfIsolated => 3,
     };
     let (reach, lasts) = (region.reach, span((regions.at - region.reach_since).max(0.0)));
+    let text = format!("{name} {reach} since {lasts}: {}", region.why());
+    let Some(paths) = paths else { return line(code, &text) };
     let selected: Vec<&Path> = paths.paths.iter().filter(|path| path.region == name).collect();
-    line(code, &format!("{name} {reach} since {lasts}: {}; {}", region.why(), details(&selected)))
+    line(code, &format!("{text}; {}", details(&selected)))
 }
 
 fn line(code: u8, text: &str) -> (u8, String) {

@@ -26,19 +26,19 @@ pub struct HookConfig {
 /// How a hook is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HookAction {
-    /// A program and its arguments. It is not tried again if it fails.
+    /// A program and its arguments. If it fails it is tried again once a minute, until it does not.
     Command(Vec<String>),
     /// A POST to a server.
     Webhook {
         /// `http://host/path`.
         url: String,
-        /// How often it is tried again; 0 to 10.
+        /// How often it is tried again soon, after 1 s, 2 s, 4 s and so on; 0 to 10. Then once a minute, until it succeeds.
         retries: u32,
     },
 }
 
 impl HookAction {
-    /// How often it is tried again.
+    /// How often it is tried again soon, before that is once a minute.
     #[must_use]
     pub const fn retries(&self) -> u32 {
         match self {
@@ -84,7 +84,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<HookConfig> {
             section.report(section.place("webhook"), "webhook", message);
         }
         [true, false] if section.has("retries") => {
-            let message = "is for webhooks only: a command is not tried again; take it out";
+            let message = "is for webhooks only: a command that fails is tried again once a minute; take it out";
             section.report(section.place("retries"), "retries", message);
         }
         _ => {}

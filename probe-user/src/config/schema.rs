@@ -339,7 +339,7 @@ fn hook() -> Value {
             "min_interval": duration("The least time between two runs for the same region, path or node, up to 1h.", hook::MIN_INTERVAL),
             "retries": {
                 "type": "integer",
-                "description": "How often a webhook that fails is tried again.",
+                "description": "How often a webhook that fails is tried again soon; then once a minute.",
                 "minimum": 0,
                 "maximum": hook::MAX_RETRIES,
                 "default": hook::RETRIES,

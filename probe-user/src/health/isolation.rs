@@ -3,6 +3,9 @@
 //! Peers fail one by one. When more than half of them seem to fail in the same instant, what they have in common is to
 //! blame, and that is this node. It is said of a node before it is said of any peer: half an alarm of heavy loss is enough
 //! here.
+//!
+//! What was never reached has no say here, and neither has what failed before that instant. That of several regions none at
+//! all is reached is told by `region::Together`.
 
 use super::{Path, Settings, defect::Defect};
 use crate::verdict::{Nanos, SECOND, State};

@@ -6,8 +6,9 @@
 use super::{
     Path, Settings, Transition, Verdict,
     isolation::{INSTANT, Isolation},
+    region::Together,
 };
-use crate::verdict::Nanos;
+use crate::verdict::{Nanos, Reach};
 
 /// A peer, whose path is judged once there is one.
 pub trait Member {
@@ -39,7 +40,7 @@ pub enum News<'m, M> {
 #[derive(Clone, Debug, Default)]
 pub struct Node {
     pub(super) isolation: Isolation,
-    /// The last tick at which it was so.
+    /// The last tick at which it was cut off, as it held itself or as no region was reached.
     pub(super) isolated_at: Option<Nanos>,
 }
 
@@ -81,11 +82,30 @@ impl Node {
         self.isolation.since()
     }
 
-    /// Whether the node has held itself for cut off until so lately that what has failed with it may still be recovering:
-    /// its regions do not come back in the same instant, and the last of them is not to blame for that.
+    /// Takes in what all regions say together: where none is reached, this node is cut off, however that has come.
+    pub fn note(&mut self, together: Together, now: Nanos) {
+        if together.none_is_reached() {
+            self.isolated_at = Some(now);
+        }
+    }
+
+    /// Whether a region that this node does not reach, and that was this until now, is held for a victim of the node's own
+    /// isolation.
+    ///
+    /// Regions that were cut off with this node do not come back in the same instant, and the last of them is not to blame
+    /// for that: each has the time of a recovery, and one whose probes pass again that of the longest.
     #[must_use]
-    pub fn was_isolated_lately(&self, now: Nanos, settings: &Settings) -> bool {
-        let grace = u64::from(settings.recovery).saturating_mul(settings.spacing) + INSTANT;
+    pub fn excuses(&self, was: Reach, recovers: bool, now: Nanos, settings: &Settings) -> bool {
+        let is_held = recovers && was == Reach::SelfIsolated;
+        let doublings = if is_held { settings.damping } else { 0 };
+        self.isolation.since().is_some() || self.was_isolated_lately(doublings, now, settings)
+    }
+
+    /// Whether the node was cut off until so lately that what has failed with it may still be recovering, where that takes
+    /// twice as long so many times.
+    fn was_isolated_lately(&self, doublings: u8, now: Nanos, settings: &Settings) -> bool {
+        let recovery = u64::from(settings.recovery) << doublings;
+        let grace = recovery.saturating_mul(settings.spacing).saturating_add(INSTANT);
         self.isolated_at.is_some_and(|at| at <= now && now - at <= grace)
     }
 }

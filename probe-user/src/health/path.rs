@@ -352,7 +352,13 @@ impl Path {
         Direction::ALL.into_iter().any(|direction| self.is_failing(direction, settings))
     }
 
-    /// The same of one direction.
+    /// Whether nothing keeps the path from being healthy but that it has to show for how long.
+    #[must_use]
+    pub fn is_recovering(&self, settings: &Settings) -> bool {
+        self.state() != State::Healthy && !self.is_breaking_down(settings)
+    }
+
+    /// Whether one direction does.
     #[inline]
     #[must_use]
     pub fn is_failing(&self, direction: Direction, settings: &Settings) -> bool {

@@ -33,6 +33,7 @@ pub type Verdict = (State, Cause);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     known: u32,
+    starting: u32,
     usable: u32,
     healthy: u32,
 }
@@ -50,7 +51,10 @@ impl Tally {
             path.iter().all(|(state, _)| matches!(state, State::Healthy | State::Degraded))
         };
         let is_carried = carries(direct);
-        self.known += u32::from(is_carried || direct.into_iter().any(fails));
+        let is_known = is_carried || direct.into_iter().any(fails);
+        let is_starting = |(_, cause)| cause == Cause::Starting;
+        self.known += u32::from(is_known);
+        self.starting += u32::from(!is_known && direct.into_iter().any(is_starting));
         self.usable += u32::from(is_carried || detours.into_iter().any(carries));
         self.healthy += u32::from(direct.iter().all(|(state, _)| *state == State::Healthy));
     }
@@ -65,6 +69,44 @@ impl Tally {
             _ if isolated => Reach::SelfIsolated,
             _ => Reach::Isolated,
         }
+    }
+}
+
+/// What all regions together say of this node.
+///
+/// Of at least two regions none is reached: that says more of this node than of them, however long ago they were lost, and
+/// also if they were never reached. Of a single region nothing can be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Together {
+    known: u32,
+    starting: u32,
+    reached: u32,
+}
+
+impl Together {
+    /// Counts the regions.
+    #[must_use]
+    pub fn of<'t>(regions: impl IntoIterator<Item = &'t Tally>) -> Self {
+        let mut all = Self::default();
+        for region in regions {
+            all.known += u32::from(region.known > 0);
+            all.starting += u32::from(region.known == 0 && region.starting > 0);
+            all.reached += u32::from(region.usable > 0);
+        }
+        all
+    }
+
+    /// Whether none is reached.
+    #[must_use]
+    pub const fn none_is_reached(self) -> bool {
+        self.reached == 0 && self.known >= 2
+    }
+
+    /// Whether it may turn out that none is, once something is known of those that are probed since a moment ago. The first
+    /// that fails after a start is not the only one that does.
+    #[must_use]
+    pub const fn perhaps_none_is_reached(self) -> bool {
+        self.reached == 0 && self.known >= 1 && self.known + self.starting >= 2
     }
 }
 
@@ -121,6 +163,43 @@ mod tests {
             tally.add(direct, [detour]);
             assert_eq!(tally.reach(false), expected, "{direct:?} {detour:?}");
         }
+    }
+
+    /// Invariant 12, for what was never reached or was lost piece by piece.
+    #[test]
+    fn of_two_regions_none_is_reached_and_this_node_is_to_blame() {
+        let tally = |paths: &[[Verdict; 2]], detour| {
+            let mut tally = Tally::default();
+            paths.iter().for_each(|path| tally.add(*path, [detour]));
+            tally
+        };
+        let well = [(Healthy, Cause::Passing); 2];
+        let dead = [(Unhealthy, Cause::Loss); 2];
+        let silent = [(Unknown, Cause::Silence), (Unhealthy, Cause::Loss)];
+        let new = [(Unknown, Cause::Starting); 2];
+        let stale = [(Unknown, Cause::Expired); 2];
+        for (regions, expected) in [
+            (&[][..], (false, false)),
+            (&[&[dead][..]], (false, false)),
+            (&[&[dead, silent]], (false, false)),
+            (&[&[dead], &[silent]], (true, true)),
+            (&[&[dead, dead], &[silent, new], &[stale]], (true, true)),
+            (&[&[dead], &[well]], (false, false)),
+            (&[&[dead], &[silent], &[dead, well]], (false, false)),
+            // Whether the other one is reached, nobody can tell: for a while, or not at all.
+            (&[&[dead], &[new, stale]], (false, true)),
+            (&[&[dead], &[stale]], (false, false)),
+            (&[&[dead], &[]], (false, false)),
+            (&[&[new], &[new]], (false, false)),
+        ] {
+            let tallies: Vec<Tally> = regions.iter().map(|paths| tally(paths, dead)).collect();
+            let together = Together::of(&tallies);
+            let told = (together.none_is_reached(), together.perhaps_none_is_reached());
+            assert_eq!(told, expected, "{regions:?}");
+        }
+        // One that is reached through another region is reached.
+        let together = Together::of(&[tally(&[dead], dead), tally(&[dead], well)]);
+        assert!(!together.none_is_reached());
     }
 
     #[test]

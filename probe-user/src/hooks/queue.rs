@@ -2,7 +2,8 @@
 //!
 //! Of each subject (a region, a direction of a path, the node) only the latest change waits, and says how many it stands
 //! for. So the queue is no longer than there are subjects, a subject's changes are told in their order, and its last state is
-//! told in the end, however slow the hook is. Subjects take turns: one that changes all the time holds up no other.
+//! told in the end, however slow the hook is and however often it fails: what is told in vain waits again, and nothing is ever
+//! given up. Subjects take turns: one that changes all the time holds up no other.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +15,7 @@ const CAPACITY: usize = 1 << 17;
 
 /// How long the first retry waits, in nanoseconds; each further one waits twice as long...
 const FIRST_RETRY: Nanos = SECOND;
-/// ...up to this.
+/// ...up to this, and after as many as the config says this is what all wait.
 const LONGEST_RETRY: Nanos = 60 * SECOND;
 
 /// The changes that wait for a hook.
@@ -22,6 +23,7 @@ const LONGEST_RETRY: Nanos = 60 * SECOND;
 pub(super) struct Queue {
     /// The least time from one telling of a subject to the next.
     min_interval: Nanos,
+    /// So many retries come soon.
     retries: u32,
     /// By their turns.
     waiting: BTreeMap<u64, Waiting>,
@@ -92,22 +94,20 @@ impl Queue {
         Next::Tell(waiting)
     }
 
-    /// Takes back what was told in vain, to tell it once more, later, unless something newer is there or it was tried often
-    /// enough. Returns whether it will be told, or the newer one in its place.
-    pub(super) fn failed(&mut self, mut waiting: Waiting, now: Nanos) -> bool {
+    /// Takes back what was told in vain, to tell it once more, later, unless something newer is there to be told in its place.
+    pub(super) fn failed(&mut self, mut waiting: Waiting, now: Nanos) {
         let subject = waiting.change.subject();
         if let Some(newer) = self.turns.get(&subject).and_then(|turn| self.waiting.get_mut(turn)) {
             supersede(&waiting.change, &mut newer.change);
-            return true;
+            return;
         }
-        if waiting.failures >= self.retries {
-            return false;
-        }
-        let pause = FIRST_RETRY << waiting.failures.min(16);
+        let pause = match waiting.failures {
+            failures if failures < self.retries => FIRST_RETRY << failures.min(16),
+            _ => LONGEST_RETRY,
+        };
         waiting.not_before = now + pause.min(LONGEST_RETRY).max(self.min_interval);
-        waiting.failures += 1;
+        waiting.failures = waiting.failures.saturating_add(1);
         self.enqueue(subject, waiting);
-        true
     }
 
     fn enqueue(&mut self, subject: Subject, waiting: Waiting) {

@@ -12,6 +12,9 @@ use crate::config::{HookAction, HookConfig};
 /// Nothing here takes so long, on the busiest host.
 const LONG: Duration = Duration::from_secs(30);
 
+/// The limit of what hangs: long enough for it to begin.
+const SHORT: Duration = Duration::from_secs(5);
+
 /// That a region has changed from one to the other.
 fn change(region: &str, from: &'static str, to: &'static str) -> Change {
     Change {

@@ -79,15 +79,14 @@ async fn tell(config: Arc<HookConfig>, waiting: Waiting) -> (Waiting, Result<(),
     (waiting, outcome)
 }
 
-/// Says in the log how it went, and queues what is to be tried again.
+/// Says in the log how it went, and queues what has failed, to be tried again.
 fn report(hook: &str, queue: &mut Queue, waiting: Waiting, outcome: Result<(), Failure>) {
     let (event, to) = (waiting.change.event.label(), waiting.change.to.clone());
     match outcome {
         Ok(()) => tracing::debug!(hook, event, %to, "told"),
         Err(failure) => {
-            let again = queue.failed(waiting, clock::monotonic());
-            let then = if again { "it is tried again" } else { "it is not tried again" };
-            tracing::warn!(hook, event, %to, "{failure}; {then}");
+            queue.failed(waiting, clock::monotonic());
+            tracing::warn!(hook, event, %to, "{failure}; it is tried again");
         }
     }
 }

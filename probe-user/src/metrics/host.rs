@@ -89,7 +89,7 @@ pub(super) fn build_info() -> MetricFamily {
     )
 }
 
-/// Runs of hooks, by what came of them; each attempt of a webhook is one.
+/// Runs of hooks, by what came of them; each attempt is one.
 pub(super) fn hook_runs(hooks: &[Runs]) -> MetricFamily {
     let samples = |runs: &Runs| {
         let outcomes = Runs::OUTCOMES.into_iter().zip(runs.outcomes);

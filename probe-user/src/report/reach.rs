@@ -140,8 +140,8 @@ impl Region {
             Reach::Isolated => {
                 format!("no path carries traffic there and back: {}", self.ways())
             }
-            Reach::SelfIsolated => "no path carries traffic there and back, but most regions failed at once: this node must \
-                                    be the one that is cut off"
+            Reach::SelfIsolated => "no path carries traffic there and back, but most regions failed at once, or none is \
+                                    reached: this node must be the one that is cut off"
                 .to_owned(),
         }
     }

@@ -5,10 +5,16 @@ use std::net::TcpListener;
 use std::thread;
 
 use super::super::{check_agent, fetch_paths};
-use super::{agent, healthy};
+use super::{agent, healthy, regions};
+use crate::verdict::Reach;
 
-/// A server that gives one answer to one request. Returns its address.
+/// A server that gives one answer to one request, which is for the paths. Returns its address.
 fn server(answer: String) -> String {
+    server_of("/api/v1/paths", answer)
+}
+
+/// The same for a request of another document.
+fn server_of(document: &'static str, answer: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
@@ -19,7 +25,8 @@ fn server(answer: String) -> String {
             let read = stream.read(&mut buffer).unwrap();
             request.extend_from_slice(&buffer[..read]);
         }
-        assert!(request.starts_with(b"GET /api/v1/paths HTTP/1.1\r\n"));
+        let expected = format!("GET {document} HTTP/1.1\r\n");
+        assert!(request.starts_with(expected.as_bytes()));
         stream.write_all(answer.as_bytes()).unwrap();
     });
     address
@@ -41,6 +48,18 @@ fn an_agent_is_asked_whatever_the_form_of_its_url() {
         let address = server(http("200 OK", &serde_json::to_string(&paths).unwrap()));
         assert_eq!(fetch_paths(&form.replace("ADDRESS", &address)).unwrap(), paths, "{form}");
     }
+}
+
+/// What is said of a region needs no details, which this server does not give.
+#[test]
+fn a_region_is_checked_without_its_paths() {
+    let isolated = serde_json::to_string(&regions("nyc", Reach::Isolated)).unwrap();
+    let address = server_of("/api/v1/regions", http("200 OK", &isolated));
+    let ways = "forward unhealthy (loss), reverse healthy (passing)";
+    let line = format!(
+        "CRITICAL - nyc isolated since 3 s: no path carries traffic there and back: {ways}"
+    );
+    assert_eq!(check_agent(&address, None, Some("nyc")), (2, line));
 }
 
 #[test]

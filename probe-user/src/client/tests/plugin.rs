@@ -68,7 +68,7 @@ fn one_path() {
 #[test]
 fn a_region_goes_by_its_reach() {
     let paths = agent(vec![healthy("a", "nyc"), sick("b", "nyc"), sick("x", "fra")]);
-    let check = |reach| check_region(&regions("nyc", reach), &paths, "nyc");
+    let check = |reach| check_region(&regions("nyc", reach), Some(&paths), "nyc");
     let b = "b: forward unhealthy (loss 31 % of 128 probes, since 3 s); 1 path healthy";
     let ways = "forward unhealthy (loss), reverse healthy (passing)";
     let cases = [
@@ -99,7 +99,7 @@ fn a_region_goes_by_its_reach() {
         assert!(code == 3 && line.starts_with("UNKNOWN - nyc ") && line.contains(why), "{line}");
     }
     assert_eq!(
-        check_region(&regions("nyc", Reach::Reachable), &paths, "sin"),
+        check_region(&regions("nyc", Reach::Reachable), Some(&paths), "sin"),
         (3, "UNKNOWN - ams1 has no peer in region \"sin\"; its regions: nyc".to_owned())
     );
 }

@@ -26,7 +26,8 @@ fn what_is_done_is_a_command_or_a_webhook() {
         ),
         (
             "command = ['/h']\nretries = 1",
-            "8:11: hook.retries: is for webhooks only: a command is not tried again; take it out",
+            "8:11: hook.retries: is for webhooks only: a command that fails is tried again once \
+             a minute; take it out",
         ),
     ]);
 }

@@ -83,8 +83,7 @@ fn a_command_that_hangs_is_killed_with_all_that_it_has_started_and_others_are_to
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("pids");
     let hangs = format!("sleep 1000 & echo $! $$ >{}; wait", file.display());
-    let hooks =
-        Running::start(&[command(&hangs, Duration::from_secs(1)), command("cat >/dev/null", LONG)]);
+    let hooks = Running::start(&[command(&hangs, SHORT), command("cat >/dev/null", LONG)]);
     hooks.tell(&change("nyc", "reachable", "isolated"));
     eventually("the other is told", || hooks.outcomes()[1] == [1, 0, 0]);
     hooks.await_outcomes(&[[0, 0, 1], [1, 0, 0]]);
@@ -133,8 +132,8 @@ fn a_failure_says_how_and_what_the_command_has_said_last() {
     let why = failure(&["/nothing/there".to_owned()], LONG);
     let expected = "/nothing/there cannot be started: No such file or directory (os error 2)";
     assert_eq!(why, Failure::Failed(expected.to_owned()));
-    let why = failure(&shell("echo stuck >&2; exec sleep 1000"), Duration::from_millis(500));
-    let expected = "/bin/sh was killed after 500ms; it says: stuck";
+    let why = failure(&shell("echo stuck >&2; exec sleep 1000"), SHORT);
+    let expected = "/bin/sh was killed after 5s; it says: stuck";
     assert_eq!(why, Failure::TimedOut(expected.to_owned()));
 }
 
