@@ -15,6 +15,7 @@
 //! - [`latency`]: round trips that are longer than usual.
 //! - [`evidence`]: the probes that a verdict rests on.
 //! - [`isolation`], [`node`] and [`region`]: what a node makes of its paths.
+//! - `symptoms`: what a path shows before there is a verdict.
 //! - [`observation`]: what it is fed, as coarse as it is recorded.
 //! - [`guarantee`]: what settings guarantee, as numbers.
 //! - [`defect`]: for the simulator's negative controls.
@@ -35,6 +36,7 @@ pub mod region;
 mod reported;
 mod says;
 pub mod settings;
+mod symptoms;
 pub mod threshold;
 pub mod track;
 

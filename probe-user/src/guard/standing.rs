@@ -117,7 +117,7 @@ fn is_cut_off(here: &View, there: &View) -> bool {
     let (all, lost) = (witnesses().count(), witnesses().filter(is_lost).count());
     there.isolated_since.is_some()
         || match all {
-            0 => there.reach(&here.region) == Some(Reach::Isolated),
+            0 => matches!(there.reach(&here.region), Some(Reach::Isolated | Reach::SelfIsolated)),
             _ => 2 * lost > all,
         }
 }
