@@ -265,10 +265,14 @@ impl Run {
             return Ok(());
         }
         let patience = self.leave_bound() + choice::patience(&setup.settings);
+        // What evidence says that was scrambled, it says until the path is healthy.
+        let is_evident = self.world.nodes[node]
+            .scrambled_at
+            .is_none_or(|at| at + self.return_bound(setup.settings.damping) < now);
         let is_better = |place: &Place| {
             let carrying_for = now - truth.carrying_since(node, *place);
             dead_for > patience && is_good(*place)
-                || dead_for.min(carrying_for) > self.last_way_bound()
+                || is_evident && dead_for.min(carrying_for) > self.last_way_bound()
         };
         if let Some(better) = candidates().find(is_better) {
             self.violated(
