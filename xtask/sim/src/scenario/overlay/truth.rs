@@ -53,7 +53,8 @@ impl Truth {
                 let (is_good, carries) = (
                     self.is_passed(world, way, |from, to| self.is_good(world, from, to)),
                     self.is_passed(world, way, |from, to| {
-                        world.links[from][to].carries(self.looked_at)
+                        let carries = world.links[from][to].carries(self.looked_at);
+                        carries && self.is_up(world, from, to)
                     }),
                 );
                 if !is_good {
@@ -83,7 +84,14 @@ impl Truth {
 
     fn is_good(&self, world: &World, from: usize, to: usize) -> bool {
         let link = &world.links[from][to];
-        link.is_good(self.looked_at) && link.delay <= self.delays[from][to]
+        let is_good = link.is_good(self.looked_at) && link.delay <= self.delays[from][to];
+        is_good && self.is_up(world, from, to)
+    }
+
+    /// Whether the tunnel from one node to another is up at the one, though the link may have been repaired before.
+    fn is_up(&self, world: &World, from: usize, to: usize) -> bool {
+        let routes = world.nodes[from].routes.as_ref().expect("an overlay");
+        routes.down_until[to] <= self.looked_at
     }
 
     /// Whether a path is passed both ways whose links are such, and answered at its end.
