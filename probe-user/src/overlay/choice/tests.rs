@@ -35,6 +35,8 @@ const SLOW: View =
     View { round_trip: Some(90 * MILLISECOND), ..view(State::Degraded, Cause::Latency, 0.0) };
 const SILENT: View =
     View { heard: Some(NOW - SECOND / 2), ..view(State::Unknown, Cause::Silence, 1.0) };
+/// Silent for so long that it is no lull.
+const DEAD: View = heard(SILENT, 3 * SECOND);
 const STALE: View =
     View { heard: Some(NOW - 9 * SECOND), loss: None, ..view(State::Unknown, Cause::Expired, 0.0) };
 const DOWN: View = View { is_down: true, ..HEALTHY };
@@ -100,7 +102,12 @@ fn invariant_13_where_none_is_healthy_the_least_bad_is_used() {
         (DIRECT, [LOSSY, little, LOSSY], Some(1)),
         // It may be chance.
         (DIRECT, [LOSSY, view(State::Unhealthy, Cause::Loss, 0.25), SILENT], None),
-        (DIRECT, [SILENT, LOSSY, little], Some(2)),
+        (DIRECT, [DEAD, LOSSY, little], Some(2)),
+        // It may be a lull.
+        (DIRECT, [SILENT, LOSSY, little], None),
+        // What is heard steadily again loses what it does, whatever it has done.
+        (DIRECT, [LOSSY, View { loss: Some([0.0, 0.05]), ..heard(SILENT, 0) }, LOSSY], Some(1)),
+        (DIRECT, [LOSSY, View { heard_since: NOW - SECOND, ..heard(SILENT, 0) }, LOSSY], None),
         (DIRECT, [SILENT, heard(LOSSY, SECOND / 2), heard(GRAY, SECOND / 2)], None),
         (DIRECT, [LOSSY, LOSSY, GRAY], Some(2)),
         // What is known of it is no verdict yet.
@@ -132,7 +139,8 @@ fn invariant_12_a_node_that_is_cut_off_stays_where_it_is() {
     assert_eq!(seen_from(DIRECT, &[SILENT, down, SILENT], true), None);
     let unheard = [SILENT, heard(LOSSY, SECOND / 2), heard(GRAY, SECOND / 2)];
     assert_eq!(seen_from(DIRECT, &unheard, true), None);
-    assert_eq!(seen_from(DIRECT, &[SILENT, LOSSY, GRAY], true), Some((2, Reason::LeastBad)));
+    assert_eq!(seen_from(DIRECT, &[SILENT, LOSSY, GRAY], true), None);
+    assert_eq!(seen_from(DIRECT, &[DEAD, LOSSY, GRAY], true), Some((2, Reason::LeastBad)));
 }
 
 /// Invariant 13: what flows lose that are dead counts, though it is no evidence of the path's.
@@ -242,7 +250,7 @@ fn what_is_not_urgent_waits_after_a_change() {
     assert_eq!(choice.look(&later(LONG_DWELL - 1), false, NOW + LONG_DWELL - 1, &settings), None);
     assert!(choice.look(&later(LONG_DWELL), false, NOW + LONG_DWELL, &settings).is_some());
     let mut choice = Choice { current: 1, since: NOW, ..Choice::new(None, 0) };
-    let bad = |by| [LOSSY, SILENT].map(|view| View { heard: view.heard.map(|at| at + by), ..view });
+    let bad = |by| [LOSSY, DEAD].map(|view| View { heard: view.heard.map(|at| at + by), ..view });
     assert_eq!(choice.look(&bad(DWELL - 1), false, NOW + DWELL - 1, &settings), None);
     assert!(choice.look(&bad(DWELL), false, NOW + DWELL, &settings).is_some());
     // What is urgent does not.

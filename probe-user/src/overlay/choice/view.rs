@@ -93,23 +93,22 @@ impl View {
         }
     }
 
-    /// The loss that can be told of it. What has fallen silent loses all: one that is not in use until it is heard of without
-    /// a lull again, one that is only while it is not heard of at all, for where much is lost there are lulls now and again.
-    /// So does what was not heard of for long, though it may be that it was not even asked: where a neighbour is missing, no
-    /// probe leaves.
+    /// The loss that can be told of it.
+    ///
+    /// What has fallen silent loses all: while it is in use as long as nothing at all is heard of it for as long as a recovery
+    /// takes, and then nothing can be told; else until it has been heard of without a lull for as long. Where much is lost
+    /// there are lulls now and again, and no route must follow them. What was not heard of for long loses all too, though it
+    /// may be that it was not even asked: where a neighbour is missing, no probe leaves.
     pub(super) fn loss(&self, in_use: bool, now: Nanos, settings: &Settings) -> Option<[f64; 2]> {
-        let is_silent = || {
-            let [_, heard_for] = maturity(settings);
-            let long = heard_for + self.half_way();
-            if in_use {
-                self.silent_for(now) > long
-            } else {
-                !self.is_heard_steadily(now, settings)
-            }
-        };
+        const ALL: Option<[f64; 2]> = Some([1.0, 1.0]);
+        let silent_for = self.silent_for(now);
         match (self.state, self.cause) {
-            (State::Unknown, Cause::Silence) if is_silent() => Some([1.0, 1.0]),
-            (State::Unknown, _) if self.silent_for(now) >= patience(settings) => Some([1.0, 1.0]),
+            (State::Unknown, Cause::Silence) if in_use => {
+                let [_, heard_for] = maturity(settings);
+                ALL.filter(|_| silent_for > heard_for + self.half_way())
+            }
+            (State::Unknown, Cause::Silence) if !self.is_heard_steadily(now, settings) => ALL,
+            (State::Unknown, _) if silent_for >= patience(settings) => ALL,
             // Too little for a verdict may be enough to tell which of two loses less.
             _ => self.loss.map(|ends| ends.map(|loss| loss + (1.0 - loss) * self.dead_flows)),
         }
