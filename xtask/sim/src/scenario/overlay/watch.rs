@@ -4,7 +4,7 @@
 //! found out for certain that nothing does ([`Run::leave_bound`]):
 //!
 //! - 13: the kernel has one route to every destination. It leads by a path that carries nothing for no longer than `L` and
-//!   some time to make sure ([`choice::patience`]), where another one has been good for `G`, and some more
+//!   some time to make sure ([`choice::patience`]), where another one has been good for `G` and [`choice::maturity`], and some more
 //!   ([`choice::DWELL`], the expiry) where another one passes most packets; by a tunnel that is down not at all, where another
 //!   one is up.
 //! - 14: from every node to every other one, packets take one relay at most, and none comes back.
@@ -264,6 +264,10 @@ impl Run {
         if dead_for < self.leave_bound() {
             return Ok(());
         }
+        let [maturity, _] = choice::maturity(&setup.settings);
+        let is_mature = |place: Place| {
+            truth.good_since(node, place) + self.bound_of(node, place) + maturity < now
+        };
         let patience = self.leave_bound() + choice::patience(&setup.settings);
         // What evidence says that was scrambled, it says until the path is healthy.
         let is_evident = self.world.nodes[node]
@@ -271,7 +275,7 @@ impl Run {
             .is_none_or(|at| at + self.return_bound(setup.settings.damping) < now);
         let is_better = |place: &Place| {
             let carrying_for = now - truth.carrying_since(node, *place);
-            dead_for > patience && is_good(*place)
+            dead_for > patience && is_mature(*place)
                 || is_evident && dead_for.min(carrying_for) > self.last_way_bound()
         };
         if let Some(better) = candidates().find(is_better) {
