@@ -272,7 +272,7 @@ impl Run {
         // What evidence says that was scrambled, it says until the path is healthy.
         let is_evident = self.world.nodes[node]
             .scrambled_at
-            .is_none_or(|at| at + self.return_bound(setup.settings.damping) < now);
+            .is_none_or(|at| at + self.return_bound(setup.settings.damping) + maturity < now);
         let is_better = |place: &Place| {
             let carrying_for = now - truth.carrying_since(node, *place);
             dead_for > patience && is_mature(*place)
