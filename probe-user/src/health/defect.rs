@@ -78,14 +78,12 @@ pub enum Defect {
     Pinning = 1 << 33,
     /// A relay is used as soon as it is healthy.
     Immature = 1 << 34,
-    /// So is one that seems to fail.
-    Failing = 1 << 35,
     /// Where a relay's direct route is gone, nothing beneath it keeps transit from going as the relay has chosen for itself.
-    NothingBeneath = 1 << 36,
+    NothingBeneath = 1 << 35,
     /// A relay is kept though it is sick.
-    SickRelay = 1 << 37,
+    SickRelay = 1 << 36,
     /// Any shorter round trip is worth a change, at any time.
-    AnyGain = 1 << 38,
+    AnyGain = 1 << 37,
 }
 
 /// A set of defects.

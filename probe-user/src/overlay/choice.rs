@@ -266,9 +266,11 @@ impl<'v> Sight<'v> {
         let is_mature = |view: &View| {
             let [healthy_for, _] = maturity(settings);
             let is_steady = view.is_heard_steadily(now, settings);
-            is_over(view.since, healthy_for, now) && is_steady || has(Defect::Immature)
+            is_over(view.since, healthy_for, now) && is_steady
+                || has(Defect::Immature)
+                || has(Defect::HastyStart)
         };
-        let is_sound = |view: &View| has(Defect::Failing) || !view.is_failing;
+        let is_sound = |view: &View| self.here.is_down || !view.is_failing;
         self.others()
             .filter(|(_, view)| view.is_healthy() && is_mature(view) && is_sound(view))
             .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX))
@@ -306,7 +308,7 @@ impl<'v> Sight<'v> {
 
     /// Whether less seems to be lost there.
     fn seems_to_lose_less(&self, view: &View) -> bool {
-        let middle = |view: &View| self.loss(view).map(|[least, most]| least + most);
+        let middle = |view: &View| view.loss.map(|[least, most]| least + most);
         matches!((middle(view), middle(self.here)), (Some(one), Some(other)) if one < other)
     }
 

@@ -69,7 +69,6 @@ pub fn of_overlay() -> Vec<Mutant> {
         ("whatever seems to lose less is used at once", Defect::HastyLeastBad, 15),
         ("a route moves to where nothing comes from any more", Defect::Unheard, 15),
         ("a relay is used as soon as it is healthy", Defect::Immature, 15),
-        ("a relay is used though it seems to fail", Defect::Failing, 15),
         ("nothing lies beneath a relay's direct routes", Defect::NothingBeneath, 14),
         ("a sick relay is kept", Defect::SickRelay, 13),
         ("any gain is worth a change", Defect::AnyGain, 15),
