@@ -33,6 +33,13 @@ impl Path {
         most.max().unwrap_or(0).min(settings.damping)
     }
 
+    /// Whether it has relapsed, so that its recovery takes longer.
+    #[must_use]
+    pub fn has_relapsed(&self) -> bool {
+        self.directions.iter().any(|reported| reported.track.damping.doublings > 0)
+            || self.latency.damping.doublings > 0
+    }
+
     /// As if it had never relapsed, and no round trip was slow.
     pub fn forget_damping(&mut self) {
         for reported in &mut self.directions {

@@ -146,7 +146,8 @@ pub fn play_with(seed: u64, nodes: usize, defects: Defects, watched: Option<u8>)
 
 /// Puts two nodes into arbitrary states, and lets the network be calm: every path must be healthy within the bound of the
 /// profile "balanced", at a probe every 100 ms and four flows or, with every other seed, at another pace. `damped` is
-/// whether relapses may be part of the state.
+/// whether relapses may be part of the state. If not, one that is about to recover and to fail relapses for the first time
+/// then, and is held back from there on.
 #[must_use]
 pub fn recover(seed: u64, damped: bool) -> Outcome {
     let mut random = Random::new(seed ^ 0xca1);
@@ -166,9 +167,27 @@ pub fn recover(seed: u64, damped: bool) -> Outcome {
             node.paths.iter_mut().for_each(|path| path.health.forget_damping());
         }
     }
-    let doublings = if damped { setup.settings.damping } else { 0 };
-    run.world.run_until(started + run.bound(doublings));
-    let violation = run.all_healthy(1);
+    let longest = run.bound(setup.settings.damping);
+    let violation = if damped {
+        run.world.run_until(started + longest);
+        run.all_healthy(1)
+    } else {
+        let first = started + run.bound(0);
+        run.world.run_until(first);
+        let relapsed = |run: &Run, pair: (usize, usize)| {
+            run.world.nodes[pair.0].paths[pair.1].health.has_relapsed()
+        };
+        let (late, prompt): (Vec<_>, Vec<_>) =
+            run.world.pairs().partition(|pair| relapsed(&run, *pair));
+        if !late.is_empty() {
+            run.world.count("first relapses of arbitrary states");
+        }
+        let prompt = prompt.into_iter().try_for_each(|pair| run.is_healthy(pair, 1));
+        prompt.and_then(|()| {
+            run.world.run_until(if late.is_empty() { first } else { first + longest });
+            run.all_healthy(1)
+        })
+    };
     run.finish("recovery", violation.err())
 }
 

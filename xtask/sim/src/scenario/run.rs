@@ -254,7 +254,11 @@ impl Run {
         }
     }
 
-    fn is_healthy(&self, (node, peer): (usize, usize), invariant: u8) -> Result<(), Violation> {
+    pub(super) fn is_healthy(
+        &self,
+        (node, peer): (usize, usize),
+        invariant: u8,
+    ) -> Result<(), Violation> {
         for direction in Direction::ALL {
             let verdict = self.verdict(node, peer, direction);
             if verdict.state != State::Healthy {
