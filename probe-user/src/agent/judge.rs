@@ -172,7 +172,13 @@ mod tests {
     #[test]
     fn a_judge_that_hangs_is_left_behind() {
         let (hold, held) = mpsc::channel::<()>();
-        let judge = Judge::start(move || _ = held.recv()).unwrap();
+        let (hang, hangs) = mpsc::channel();
+        let judge = Judge::start(move || {
+            hang.send(()).unwrap();
+            _ = held.recv();
+        });
+        let judge = judge.unwrap();
+        hangs.recv().unwrap();
         block_on(async {
             let end = judge.end_within(Duration::from_millis(50), || {});
             let error = end.await.unwrap_err().to_string();

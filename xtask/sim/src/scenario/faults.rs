@@ -25,7 +25,7 @@ impl Run {
             self.scramble(random);
         }
         self.calm()?;
-        if random.chance(0.1) { self.an_hour_later() } else { Ok(()) }
+        if random.chance(0.3) { self.an_hour_later() } else { Ok(()) }
     }
 
     /// A fault, and time to pass.
