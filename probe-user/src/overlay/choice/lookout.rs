@@ -7,9 +7,11 @@ use crate::{
     verdict::{Cause, Direction, MILLISECOND, Nanos, State},
 };
 
-/// How often a destination is looked at of whose candidates no verdict changes, in nanoseconds: loss and round trips change
-/// slowly, and to find them out costs more than all else of a tick.
-const LOOK: Nanos = 100 * MILLISECOND;
+/// How soon a destination is looked at again once a verdict on one of its candidates has changed, in nanoseconds: what tells
+/// for another one may come with its next answer. Each further look comes after twice the time...
+const SOONEST: Nanos = 10 * MILLISECOND;
+/// ...up to this: loss and round trips change slowly, and to find them out costs more than all else of a tick.
+const LATEST: Nanos = 100 * MILLISECOND;
 
 /// The choice for a destination, and what was seen of its candidates the last time.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Lookout {
     seen: Glance,
     /// When all are looked at again though no verdict has changed.
     due: Nanos,
+    /// How long that was after the last look.
+    pause: Nanos,
 }
 
 /// A candidate, as it is looked at.
@@ -55,7 +59,7 @@ impl Lookout {
     /// Nothing was seen yet.
     #[must_use]
     pub fn new(choice: Choice) -> Self {
-        Self { choice, seen: Glance::default(), due: 0 }
+        Self { choice, seen: Glance::default(), due: 0, pause: 0 }
     }
 
     /// Looks at the candidates as far as there is reason to, and chooses ([`Choice::look`]). `views` is kept for its memory.
@@ -72,12 +76,15 @@ impl Lookout {
             return None;
         }
         let seen = candidates.clone().fold(Glance::default(), Glance::add);
+        let has_changed = seen != self.seen;
         // A time that is further away than it can be set was never set.
-        let is_due = now >= self.due || self.due - now > LOOK;
-        if seen == self.seen && !is_due {
+        let is_due = now >= self.due || self.due - now > LATEST;
+        if !has_changed && !is_due {
             return None;
         }
-        (self.seen, self.due) = (seen, now + LOOK);
+        let next = if has_changed { SOONEST } else { self.pause.saturating_mul(2) };
+        self.pause = next.clamp(SOONEST, LATEST);
+        (self.seen, self.due) = (seen, now + self.pause);
         views.clear();
         views.extend(candidates.map(|candidate| candidate.view(settings)));
         self.choice.look(views, isolated, now, settings)
@@ -91,9 +98,9 @@ struct Glance(u64);
 impl Glance {
     /// Takes in one candidate (FNV-1a).
     fn add(self, candidate: Candidate<'_>) -> Self {
-        let code = candidate.verdict().map_or(0, |(state, cause)| {
-            1 + ((state as u64) << 4 | cause as u64) * 2 + u64::from(candidate.is_down)
-        });
+        let verdict = candidate.verdict();
+        let verdict = verdict.map_or(0, |(state, cause)| 1 + ((state as u64) << 4 | cause as u64));
+        let code = verdict * 2 + u64::from(candidate.is_down);
         Self((self.0 ^ code).wrapping_mul(0x0100_0000_01b3))
     }
 }
@@ -105,5 +112,41 @@ impl Lookout {
         self.choice.scramble(random);
         self.seen = Glance(random.bits());
         self.due = random.bits() >> random.below(64);
+        self.pause = random.bits() >> random.below(64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{HealthConfig, ProbeConfig};
+
+    /// When two candidates of which nothing is known are looked at within so many ticks, in milliseconds; at some time the
+    /// tunnel of the second goes down.
+    fn looks(lookout: &mut Lookout, ticks: u64, down_at: u64) -> Vec<u64> {
+        let settings = HealthConfig::default().settings(&ProbeConfig::default());
+        let looked = |tick: &u64| {
+            let now = 10 * tick;
+            let candidates =
+                [false, now >= down_at].map(|is_down| Candidate { path: None, is_down });
+            let mut views = Vec::new();
+            lookout.look(candidates.into_iter(), false, now * MILLISECOND, &settings, &mut views);
+            !views.is_empty()
+        };
+        (0..ticks).filter(looked).map(|tick| 10 * tick).collect()
+    }
+
+    #[test]
+    fn after_a_change_it_looks_at_once_and_then_ever_more_slowly() {
+        let mut lookout = Lookout::new(Choice::new(None, 0));
+        let expected = [0, 10, 30, 70, 150, 250, 350, 420, 430, 450, 490, 570, 670];
+        assert_eq!(looks(&mut lookout, 70, 420), expected);
+    }
+
+    #[test]
+    fn times_that_were_never_set_hold_nothing() {
+        let choice = Choice::new(None, 0);
+        let mut lookout = Lookout { due: u64::MAX, pause: u64::MAX, ..Lookout::new(choice) };
+        assert_eq!(looks(&mut lookout, 30, u64::MAX), [0, 100, 200]);
     }
 }
