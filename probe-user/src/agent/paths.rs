@@ -16,7 +16,7 @@ use crate::{
     config::ReflectorKind,
     datapath::{Datapath, SessionKeys, attach, clock, memory::SessionMemory},
     health::{
-        self,
+        self, Settings,
         observation::{Observation, moment},
     },
     report::Probes,
@@ -80,16 +80,16 @@ impl Path {
         if self.keys.key == 0 { Mode::Unauthenticated } else { Mode::Authenticated }
     }
 
-    /// Takes in what became of its probes. `sink` is told each outcome, as the engine is
-    /// to be told it and as it was measured, and has the verdicts that it is for.
+    /// Takes in what became of its probes, and tells the engine. `sink` is told each outcome too, as the engine is and as it
+    /// was measured.
     pub(super) fn take_in<'d>(
         &mut self,
         datapath: &'d Datapath,
         attempts: &Attempts,
         now: Nanos,
-        lull: Nanos,
+        settings: &Settings,
         memories: &mut Vec<SessionMemory<'d>>,
-        sink: &mut impl FnMut(&Observation, Outcome, &mut health::Path),
+        sink: &mut impl FnMut(&Observation, Outcome),
     ) {
         self.account.heed(self.health.state_of(Direction::Forward) == Verdict::Unknown);
         memories.clear();
@@ -105,9 +105,11 @@ impl Path {
         let (health, recent) = (&mut self.health, &mut self.recent);
         self.account.judge(memories, arrivals, now, &mut |flow, sent_at, outcome| {
             if let Outcome::Answered { round_trip } = outcome {
-                recent.add(sent_at, round_trip, now, lull);
+                recent.add(sent_at, round_trip, now, settings.lull());
             }
-            sink(&Observation::new(flow, sent_at, outcome, moment), outcome, health);
+            let seen = Observation::new(flow, sent_at, outcome, moment);
+            sink(&seen, outcome);
+            seen.feed(health, moment, settings);
         });
     }
 

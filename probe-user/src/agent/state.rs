@@ -175,7 +175,7 @@ impl State {
     /// Takes in what became of the probes to all peers that are probed.
     fn account(&mut self, now: Nanos) {
         let Self { peers, regions, datapath, attempts, settings, recorder, .. } = self;
-        let (moment, lull) = (moment(now), settings.lull());
+        let moment = moment(now);
         // One list for all of them, so that none costs an allocation.
         let mut memories = Vec::new();
         let probed = peers.iter_mut().filter_map(|peer| {
@@ -184,33 +184,16 @@ impl State {
         });
         for (place, (region, path, relayed)) in probed.enumerate() {
             let histogram = &mut regions[region].round_trips;
-            path.take_in(
-                datapath,
-                attempts,
-                now,
-                lull,
-                &mut memories,
-                &mut |seen, outcome, health| {
-                    if let Outcome::Answered { round_trip } = outcome {
-                        histogram.add(round_trip);
-                    }
-                    if let Some(recorder) = recorder {
-                        recorder.note(place, seen, moment);
-                    }
-                    seen.feed(health, moment, settings);
-                },
-            );
+            path.take_in(datapath, attempts, now, settings, &mut memories, &mut |seen, outcome| {
+                if let Outcome::Answered { round_trip } = outcome {
+                    histogram.add(round_trip);
+                }
+                if let Some(recorder) = recorder {
+                    recorder.note(place, seen, moment);
+                }
+            });
             for Relayed { path, .. } in relayed {
-                path.take_in(
-                    datapath,
-                    attempts,
-                    now,
-                    lull,
-                    &mut memories,
-                    &mut |seen, _, health| {
-                        seen.feed(health, moment, settings);
-                    },
-                );
+                path.take_in(datapath, attempts, now, settings, &mut memories, &mut |_, _| {});
             }
         }
     }
