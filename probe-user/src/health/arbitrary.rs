@@ -26,8 +26,7 @@ impl Path {
     /// How often its recovery takes twice as long as at first, should it fail now in any direction, or have failed.
     #[must_use]
     pub fn doublings(&self, settings: &Settings) -> u8 {
-        let damping = self.directions.iter().map(|reported| &reported.track.damping);
-        let most = damping.chain([&self.latency.damping]).map(|damping| {
+        let most = self.dampings().map(|damping| {
             damping.doublings(settings).saturating_add(u8::from(damping.recovered_at.is_some()))
         });
         most.max().unwrap_or(0).min(settings.damping)
@@ -36,8 +35,12 @@ impl Path {
     /// Whether it has relapsed, so that its recovery takes longer.
     #[must_use]
     pub fn has_relapsed(&self) -> bool {
-        self.directions.iter().any(|reported| reported.track.damping.doublings > 0)
-            || self.latency.damping.doublings > 0
+        self.dampings().any(|damping| damping.doublings > 0)
+    }
+
+    fn dampings(&self) -> impl Iterator<Item = &Damping> {
+        let directions = self.directions.iter().map(|reported| &reported.track.damping);
+        directions.chain([&self.latency.damping])
     }
 
     /// As if it had never relapsed, and no round trip was slow.

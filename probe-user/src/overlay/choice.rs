@@ -261,19 +261,21 @@ impl<'v> Sight<'v> {
 
     /// The healthy one of them with the shortest round trip, of those that do not seem to fail as well.
     fn fastest(&self) -> Option<(usize, &'v View)> {
-        let Self { now, settings, .. } = *self;
-        let has = |defect| self.here.is_down || settings.defects.has(defect);
-        let is_mature = |view: &View| {
-            let [healthy_for, _] = maturity(settings);
-            let is_steady = view.is_heard_steadily(now, settings);
-            is_over(view.since, healthy_for, now) && is_steady
-                || has(Defect::Immature)
-                || has(Defect::HastyStart)
+        let is_fit = |view: &View| {
+            let is_trusted = self.here.is_down || self.is_mature(view) && !view.is_failing;
+            view.is_healthy() && is_trusted
         };
-        let is_sound = |view: &View| self.here.is_down || !view.is_failing;
-        self.others()
-            .filter(|(_, view)| view.is_healthy() && is_mature(view) && is_sound(view))
-            .min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX))
+        let fit = self.others().filter(|(_, view)| is_fit(view));
+        fit.min_by_key(|(_, view)| view.round_trip.unwrap_or(Nanos::MAX))
+    }
+
+    /// Whether a candidate has been healthy and heard for long enough.
+    fn is_mature(&self, view: &View) -> bool {
+        let Self { now, settings, .. } = *self;
+        let [immature, hasty] =
+            [Defect::Immature, Defect::HastyStart].map(|defect| settings.defects.has(defect));
+        let is_old = is_over(view.since, maturity(settings), now);
+        is_old && view.is_heard_steadily(now, settings) || immature || hasty
     }
 
     /// Where none is healthy: a candidate that is better than the one in use, which is one that certainly loses less, or one
@@ -350,11 +352,15 @@ pub const fn patience(settings: &Settings) -> Nanos {
     2 * settings.time_of(settings.recovery) + SECOND
 }
 
-/// For how long a candidate must have been healthy, and for how long heard without a lull, to be changed to, in nanoseconds:
-/// half of what it takes to become healthy, and a little more than that. One that was silent for a moment less than the one
-/// in use, and so has never been called so, is no better for it.
+/// For how long a candidate must have been healthy to be changed to, in nanoseconds: half of what it takes to become so.
 #[must_use]
-pub const fn maturity(settings: &Settings) -> [Nanos; 2] {
-    let recovery = settings.time_of(settings.recovery);
-    [recovery / 2, recovery + settings.lull()]
+pub const fn maturity(settings: &Settings) -> Nanos {
+    settings.time_of(settings.recovery) / 2
+}
+
+/// For how long it must have been heard without a lull, in nanoseconds: a little longer than it takes to become healthy. One
+/// that was silent for a moment less than the one in use, and so has never been called so, is no better for it.
+#[must_use]
+pub const fn steadiness(settings: &Settings) -> Nanos {
+    settings.time_of(settings.recovery) + settings.lull()
 }

@@ -207,7 +207,7 @@ fn a_candidate_that_seems_to_fail_too_is_no_better() {
 #[test]
 fn an_outage_of_the_far_end_moves_nothing_when_it_is_over() {
     let settings = settings();
-    let [healthy_for, heard_for] = maturity(&settings);
+    let (healthy_for, heard_for) = (maturity(&settings), steadiness(&settings));
     let just_now = View { since: NOW - healthy_for + 1, ..HEALTHY };
     let coming =
         [heard(SILENT, 0), heard(LOSSY, 0), View { cause: Cause::Expired, ..heard(SILENT, 0) }];

@@ -1,6 +1,6 @@
 //! What the choice sees of a candidate.
 
-use super::{Reason, is_over, maturity, patience};
+use super::{Reason, is_over, patience, steadiness};
 use crate::{
     account::rtt,
     health::{self, Settings},
@@ -104,8 +104,7 @@ impl View {
         let silent_for = self.silent_for(now);
         match (self.state, self.cause) {
             (State::Unknown, Cause::Silence) if in_use => {
-                let [_, heard_for] = maturity(settings);
-                ALL.filter(|_| silent_for > heard_for + self.half_way())
+                ALL.filter(|_| silent_for > steadiness(settings) + self.half_way())
             }
             (State::Unknown, Cause::Silence) if !self.is_heard_steadily(now, settings) => ALL,
             (State::Unknown, _) if silent_for >= patience(settings) => ALL,
@@ -134,10 +133,10 @@ impl View {
         settings.lull() + self.half_way()
     }
 
-    /// Whether it has been heard without a lull for as long as makes it mature.
+    /// Whether it has been heard without a lull for as long as it must ([`steadiness`]).
     pub(super) fn is_heard_steadily(&self, now: Nanos, settings: &Settings) -> bool {
-        let [_, heard_for] = maturity(settings);
-        self.silent_for(now) <= self.lull(settings) && is_over(self.heard_since, heard_for, now)
+        let is_heard = self.silent_for(now) <= self.lull(settings);
+        is_heard && is_over(self.heard_since, steadiness(settings), now)
     }
 
     /// Whether its round trip is shorter than another's by a margin that is worth a change.

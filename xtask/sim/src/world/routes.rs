@@ -137,18 +137,19 @@ impl Routes {
     ) {
         self.look_at_tunnels(now);
         let before = moves.len();
-        for number in 0..self.lookouts.len() {
-            let (mut lookout, mut views) =
-                (self.lookouts[number].clone(), std::mem::take(&mut self.views));
+        // Taken out while all else is looked at.
+        let mut lookouts = std::mem::take(&mut self.lookouts);
+        let mut views = std::mem::take(&mut self.views);
+        for (number, lookout) in lookouts.iter_mut().enumerate() {
             let candidates = self.candidates(number, paths);
             let change = lookout.look(candidates, isolated, moment(now), settings, &mut views);
-            (self.lookouts[number], self.views) = (lookout, views);
             if let Some(Move { from, to, reason }) = change {
                 let [from, to] = [from, to].map(|at| self.relay(number, at));
                 let (node, peer) = (self.node, self.node_of(number));
                 moves.push(Moved { at: now, node, peer, from, to, reason, isolated });
             }
         }
+        (self.lookouts, self.views) = (lookouts, views);
         if self.has_drifted || moves.len() > before {
             (self.has_drifted, self.has_turned) = (false, true);
             self.kernel.mend(&self.plan, &self.via());

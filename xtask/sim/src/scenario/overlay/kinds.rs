@@ -106,7 +106,7 @@ impl Run {
         for (node, peer) in self.world.pairs().collect::<Vec<_>>() {
             let is_direct = self.in_use(node, peer).relay.is_none();
             if is_direct == ((node, peer) == (from, to) || (peer, node) == (from, to)) {
-                let what = format!("no link passes but that of {from} and {to}");
+                let what = format!("all links pass but that of {from} and {to}");
                 self.violated(17, format!("{what}; {node} to {peer}: direct is {is_direct}"))?;
             }
         }

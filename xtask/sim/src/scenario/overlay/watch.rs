@@ -264,7 +264,7 @@ impl Run {
         if dead_for < self.leave_bound() {
             return Ok(());
         }
-        let [maturity, _] = choice::maturity(&setup.settings);
+        let maturity = choice::maturity(&setup.settings);
         let is_mature = |place: Place| {
             truth.good_since(node, place) + self.bound_of(node, place) + maturity < now
         };
