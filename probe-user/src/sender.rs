@@ -1,17 +1,19 @@
 //! The thread that sends probes when they are due.
 //!
 //! One thread serves all flows. Each flow has its own phase and a little jitter on top, so that probes
-//! never leave in lock step; whatever is due at the same moment leaves in one `sendmmsg`. Userspace
+//! never leave in lock step; whatever is due at about the same moment leaves in one `sendmmsg`. Userspace
 //! sends templates only: number and time are written by the TC program as the packet leaves, and a
 //! template that does not leave is not sent. Without that program, [`sockets::Numbering`] does it.
 //!
 //! - [`schedule`]: which flow is due when.
 //! - [`sockets`]: one UDP port for each flow of a path.
 //! - [`template`]: what is sent.
+//! - `wheel`: what waits for its time.
 
 pub mod schedule;
 pub mod sockets;
 pub mod template;
+mod wheel;
 
 use std::{
     io,
@@ -153,7 +155,9 @@ impl Loop {
         loop {
             let now = clock::monotonic();
             self.schedule.take_due(now, &mut due);
-            self.sockets.send(&due, |ssid| self.attempts.add(ssid));
+            let targets: Vec<&Target> =
+                due.iter().map(|flow| self.schedule.target(*flow)).collect();
+            self.sockets.send(&targets, |ssid| self.attempts.add(ssid));
             let wait = self.schedule.next_due().map_or(Duration::from_secs(3600), |at| {
                 Duration::from_nanos(at.saturating_sub(clock::monotonic()))
             });

@@ -113,13 +113,13 @@ impl Sockets {
     /// Sends one probe to each target, and tells of each when it has been tried. What cannot be sent
     /// (no route, interface down, no room in the queue) is left out: it gets no number, and that is
     /// where it shows.
-    pub(super) fn send(&mut self, targets: &[Target], mut attempted: impl FnMut(u16)) {
+    pub(super) fn send(&mut self, targets: &[&Target], mut attempted: impl FnMut(u16)) {
         for (flow, pair) in self.flows.iter().enumerate() {
             for (socket, v4) in [(&pair.v4, true), (&pair.v6, false)] {
                 let mine = |target: &&Target| {
                     usize::from(target.flow) == flow && target.reflector.is_ipv4() == v4
                 };
-                let mine = targets.iter().filter(mine);
+                let mine = targets.iter().copied().filter(mine);
                 if let Some(numbering) = &mut self.numbering {
                     for target in mine {
                         send_numbered(socket.as_ref(), target, numbering.as_mut());
