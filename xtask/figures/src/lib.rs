@@ -6,10 +6,19 @@
 //! - [`part`]: the data.
 //! - [`sample`]: units, medians and spreads.
 //! - [`terminal`]: a part as text.
+//! - [`machine`]: what everything was measured on.
+//! - [`page`]: all parts as a page of Markdown.
+//! - [`plot`]: a plot as SVG.
 
+pub mod machine;
+pub mod page;
 pub mod part;
+pub mod plot;
 pub mod sample;
 pub mod terminal;
+mod ticks;
 
+pub use machine::Machine;
+pub use page::Report;
 pub use part::{Axis, Cell, Part, Plot, Series, Table, Target};
 pub use sample::{Samples, Unit};

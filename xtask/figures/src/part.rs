@@ -1,5 +1,8 @@
 //! What one part of the benchmark has found.
 
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Samples, Unit};
@@ -23,6 +26,17 @@ pub struct Part {
     pub notes: Vec<String>,
     /// Versions of the programs that were measured, such as `fping 5.1`.
     pub versions: Vec<String>,
+}
+
+impl Part {
+    /// Writes it to a file, as JSON.
+    ///
+    /// # Errors
+    /// Where that cannot be written.
+    pub fn save(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(file, text).with_context(|| file.display().to_string())
+    }
 }
 
 /// A table of figures.
