@@ -1,7 +1,7 @@
 //! What the parts of the benchmark have in common: figures that were measured, and how they are shown.
 //!
-//! A part measures, and returns a [`Part`]: plain data, with every sample in it. The terminal, the JSON file and the page
-//! are made of that and of nothing else.
+//! A part measures, and returns a [`Part`]: plain data, with every sample in it. The terminal, the JSON file and the
+//! page are made of that and of nothing else.
 //!
 //! - [`part`]: the data.
 //! - [`sample`]: units, medians and spreads.

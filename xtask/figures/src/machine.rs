@@ -22,8 +22,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// By the texts of `/proc/cpuinfo`, `/proc/meminfo`, `/proc/sys/kernel/osrelease` and `/etc/os-release`. What they do not
-    /// say is told as unknown, or 0.
+    /// By the texts of `/proc/cpuinfo`, `/proc/meminfo`, `/proc/sys/kernel/osrelease` and `/etc/os-release`. What they
+    /// do not say is told as unknown, or 0.
     #[must_use]
     pub fn new(cpuinfo: &str, meminfo: &str, osrelease: &str, distribution: &str) -> Self {
         // Names of fields differ by architecture: ARM has no model, only numbers.

@@ -125,7 +125,8 @@ fn date() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-/// The commit of the source tree that we stand in, and whether it has been changed since. The page itself does not count.
+/// The commit of the source tree that we stand in, and whether it has been changed since. The page itself does not
+/// count.
 fn commit() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git").args(arguments).output().ok()?;

@@ -31,8 +31,8 @@ const COLOURS: [RGBColor; 7] = [
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws a plot, on white: it is to be read on a dark page too. What cannot stand on an axis, such as what never came or a
-/// zero where steps multiply, is a gap in its curve.
+/// Draws a plot, on white: it is to be read on a dark page too. What cannot stand on an axis, such as what never came
+/// or a zero where steps multiply, is a gap in its curve.
 ///
 /// # Errors
 /// Those of the library that draws.
@@ -69,10 +69,13 @@ fn draw<'a>(plot: &Plot, area: &Area<'a>) -> Drawn<'a> {
         .bold_line_style(BLACK.mix(0.15))
         .light_line_style(TRANSPARENT)
         .draw()?;
-    for (series, colour) in plot.series.iter().zip(COLOURS.iter().cycle()) {
+    for ((place, series), colour) in (0..).zip(&plot.series).zip(COLOURS.iter().cycle()) {
+        let radius = radius(place, plot.series.len());
         for run in runs(series, &x, &y) {
             chart.draw_series(LineSeries::new(run.iter().copied(), colour.stroke_width(2)))?;
-            chart.draw_series(run.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
+            chart.draw_series(
+                run.iter().map(|point| Circle::new(*point, radius, colour.filled())),
+            )?;
         }
     }
     name(&plot.series, &names)?;
@@ -81,14 +84,21 @@ fn draw<'a>(plot: &Plot, area: &Area<'a>) -> Drawn<'a> {
 
 /// Whose each curve is, in the order of the curves.
 fn name<'a>(series: &[Series], area: &Area<'a>) -> Drawn<'a> {
-    for ((place, series), colour) in (2..).zip(series).zip(COLOURS.iter().cycle()) {
-        let y = place * NAME;
+    let count = series.len();
+    for ((place, series), colour) in (0..).zip(series).zip(COLOURS.iter().cycle()) {
+        let y = (2 + place) * NAME;
         area.draw(&PathElement::new([(4, y), (24, y)], colour.stroke_width(2)))?;
-        area.draw(&Circle::new((14, y), 3, colour.filled()))?;
+        area.draw(&Circle::new((14, y), radius(place, count), colour.filled()))?;
         let text = (30, y - LETTERS / 2);
         area.draw(&Text::new(series.name.as_str(), text, (FONT, LETTERS)))?;
     }
     Ok(())
+}
+
+/// Pixels from the middle of a point to its edge. Curves are drawn one over the other: where one covers another, the
+/// edge of that is still seen.
+const fn radius(place: i32, count: usize) -> i32 {
+    3 + (count as i32 - 1 - place) / 2
 }
 
 /// The positions of a curve, in runs without a gap.

@@ -102,7 +102,8 @@ impl Samples {
         Self { unit, values }
     }
 
-    /// Lowest, median and highest; `None` without values. Of an even number, the mean of the two in the middle is the median.
+    /// Lowest, median and highest; `None` without values. Of an even number, the mean of the two in the middle is the
+    /// median.
     #[must_use]
     pub fn spread(&self) -> Option<[f64; 3]> {
         let mut values = self.values.clone();

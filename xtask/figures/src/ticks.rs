@@ -9,7 +9,8 @@ use crate::{part::Axis, sample::Unit};
 /// As many labels as an axis has room for.
 const ROOM: usize = 9;
 
-/// An axis whose ends are known. Positions on it are values, or their logarithms to base 2 where the axis is logarithmic.
+/// An axis whose ends are known. Positions on it are values, or their logarithms to base 2 where the axis is
+/// logarithmic.
 #[derive(Clone, Debug)]
 pub(crate) struct Scale {
     /// Positions of its ends.

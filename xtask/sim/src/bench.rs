@@ -105,8 +105,8 @@ fn four_flows(runs: usize, probes: u64, findings: &mut Findings) {
     measure("Four flows", &contestants, &ours, runs, probes, findings);
 }
 
-/// Delays, bounds and false alarms of contestants, of which `ours` are the first. Returns the delays with independent loss,
-/// and the false alarms in a year.
+/// Delays, bounds and false alarms of contestants, of which `ours` are the first. Returns the delays with independent
+/// loss, and the false alarms in a year.
 fn measure(
     title: &str,
     contestants: &[Contestant],

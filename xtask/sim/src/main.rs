@@ -23,7 +23,8 @@ enum Command {
     Run(run::Options),
     /// Measure detection delays, false alarms, memory, and what an outcome costs; fail if a target is missed.
     ///
-    /// Prints the figures first, and then what was met and what was missed. Takes about ten minutes on two cores, with `--quick` one or two.
+    /// Prints the figures first, and then what was met and what was missed. Takes about ten minutes on two cores, with
+    /// `--quick` one or two.
     Bench(bench::Options),
 }
 

@@ -22,7 +22,8 @@ use super::reflector::ratios;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("LAB_OBJECTS"), "/bench-bpf"));
 
-/// Rounds, and those of a quick run. Of them the fastest is judged: whatever else runs on the host can only make a round slower.
+/// Rounds, and those of a quick run. Of them the fastest is judged: whatever else runs on the host can only make a
+/// round slower.
 const ROUNDS: [usize; 2] = [7, 3];
 
 /// Packets of each measurement.
@@ -73,8 +74,8 @@ pub(super) fn measure(quick: bool) -> Result<Figures> {
 }
 
 impl Times {
-    /// By the times of a program that is called once the request was put back, those of doing so with nothing behind it, and
-    /// those of nothing: round by round.
+    /// By the times of a program that is called once the request was put back, those of doing so with nothing behind
+    /// it, and those of nothing: round by round.
     fn new(called: &[f64], restoring: &[f64], alone: &[f64]) -> Self {
         let fastest = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
         let of_round =
@@ -196,8 +197,9 @@ impl Bench {
         Ok(Self { rounds, measured: ProgramArray::try_from(map)?, ebpf })
     }
 
-    /// What a packet takes in our reflector and in some programs of the bench, as `BPF_PROG_TEST_RUN` would give it if they
-    /// left the request as it is: what it takes to put it back is taken off. All are measured in turn in each round.
+    /// What a packet takes in our reflector and in some programs of the bench, as `BPF_PROG_TEST_RUN` would give it if
+    /// they left the request as it is: what it takes to put it back is taken off. All are measured in turn in each
+    /// round.
     fn measure(
         &mut self,
         frame: &[u8],

@@ -36,8 +36,8 @@ fn computed_forward(Ours { settings, flows, .. }: &Ours) -> f64 {
 }
 
 /// A table of false alarms in one direction as measured, and of ours as computed beside them. `ours` are the first
-/// contestants; `pace` is how many probes all of them see in a year. Returns how many there are in a year: computed of ours,
-/// measured of the others.
+/// contestants; `pace` is how many probes all of them see in a year. Returns how many there are in a year: computed of
+/// ours, measured of the others.
 pub(super) fn count(
     title: &str,
     contestants: &[Contestant],

@@ -18,8 +18,8 @@ fn percent(loss: f64) -> String {
     Unit::Share.show(loss)
 }
 
-/// A table of medians and p99s, and a plot of the medians. Rows are by loss; `spacing` is the time between two probes, in
-/// nanoseconds.
+/// A table of medians and p99s, and a plot of the medians. Rows are by loss; `spacing` is the time between two probes,
+/// in nanoseconds.
 pub(super) fn delays(
     title: &str,
     contestants: &[Contestant],
@@ -117,8 +117,8 @@ fn judge(ours: &Ours, bounds: &[f64], medians: &[f64], findings: &mut Findings) 
     }
 }
 
-/// A plot of how fast each is, over how often it is wrong in a year. Who was never seen to be wrong is not in it, which is
-/// told.
+/// A plot of how fast each is, over how often it is wrong in a year. Who was never seen to be wrong is not in it, which
+/// is told.
 pub(super) fn trade(
     contestants: &[Contestant],
     alarms: &[f64],
