@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
-    build,
+    build::agent,
     host::Privilege,
     process::{Workspace, run as run_command, shown},
     setup::{self, Purpose},
@@ -52,34 +52,13 @@ fn defective_agent(workspace: &Workspace) -> Result<PathBuf> {
     Ok(directory.join("release/linkprobe"))
 }
 
-/// `cargo xtask bench reflector`: what is measured is compared with programs of others, which only tests need
-/// else.
-///
-/// # Errors
-/// As [`become_lab`].
-pub(crate) fn bench_reflector(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
-    setup::run(workspace, Purpose::Test)?;
-    let stamp_suite = setup::stamp_suite(workspace);
-    let stamp_suite = ["--stamp-suite".into(), stamp_suite.into()];
-    become_lab(workspace, &["bench", "reflector"], &[&stamp_suite, arguments].concat())
-}
-
-/// `cargo xtask bench overlay`.
-///
-/// # Errors
-/// As [`become_lab`].
-pub(crate) fn bench_overlay(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
-    setup::run(workspace, Purpose::Test)?;
-    become_lab(workspace, &["bench", "overlay"], arguments)
-}
-
 /// Builds, and replaces this process by a subcommand of the lab, so that its terminal, its signals and its
 /// exit code are its own.
 ///
 /// # Errors
 /// Where the set-up or the build fails, or the lab cannot be started as root.
 fn become_lab(workspace: &Workspace, subcommand: &[&str], arguments: &[OsString]) -> Result<()> {
-    let agent = build::agent(workspace)?;
+    let agent = agent(workspace)?;
     become_lab_with(workspace, &agent, subcommand, arguments)
 }
 
@@ -90,14 +69,31 @@ fn become_lab_with(
     subcommand: &[&str],
     arguments: &[OsString],
 ) -> Result<()> {
-    run_command(&mut workspace.cargo([
-        "build",
-        "--release",
-        "--package",
-        "probe-user",
-        "--package",
-        "lab",
-    ]))?;
+    build(workspace)?;
+    let mut command = command(workspace, agent, subcommand, arguments)?;
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot start `{}`", shown(&command)))
+}
+
+/// Builds the agent and the lab.
+///
+/// # Errors
+/// Where that fails.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    let packages = ["--package", "probe-user", "--package", "lab"];
+    run_command(workspace.cargo(["build", "--release"]).args(packages))
+}
+
+/// A subcommand of the lab, as root.
+///
+/// # Errors
+/// Where nobody can be root here; says what to type.
+pub(crate) fn command(
+    workspace: &Workspace,
+    agent: &Path,
+    subcommand: &[&str],
+    arguments: &[OsString],
+) -> Result<Command> {
     let lab = workspace.release_directory()?.join("lab");
     let mut command = match Privilege::find() {
         Privilege::Root | Privilege::None => Command::new(&lab),
@@ -115,6 +111,5 @@ fn become_lab_with(
             shown(&command)
         );
     }
-    let error = command.exec();
-    Err(error).with_context(|| format!("cannot start `{}`", shown(&command)))
+    Ok(command)
 }

@@ -4,6 +4,7 @@
 //! - [`build`]: the release agent, one file.
 //! - [`lab`]: what runs in network namespaces: an incident and how it heals, and measurements.
 //! - [`sim`]: the verdict engine in virtual time.
+//! - [`bench`]: everything that is measured, and the page of it.
 //! - [`test`]: formatting, lints, documentation and all tests.
 //! - [`fuzz`]: looks for input on which a fuzz target fails.
 //! - [`host`]: what this host is, and how to become root on it.
@@ -11,6 +12,7 @@
 //!
 //! All but the programs that need root run as the user who types the command.
 
+mod bench;
 mod build;
 mod fuzz;
 mod host;
@@ -23,7 +25,7 @@ mod test;
 use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 use setup::Purpose;
 
 /// Sets up, builds, shows and tests linkprobe.
@@ -37,22 +39,10 @@ struct Arguments {
     command: Command,
 }
 
-/// What can be measured.
-#[derive(Clone, Copy, ValueEnum)]
-enum Subject {
-    /// A reflected packet: in the kernel program alone, and in whole reflectors beside stamp-suite. Needs root.
-    Reflector,
-    /// Verdicts: how soon loss is seen, how often an alarm is false, beside others; what an outcome costs.
-    Health,
-    /// Routes: how long a TCP stream stands still when a path falls sick, and when it is well again, beside
-    /// Babel and BFD. Needs root.
-    Overlay,
-}
-
 #[derive(Subcommand)]
 enum Command {
-    /// Install what is missing: the BPF compiler and linker, ip, HAProxy, rustfmt, clippy, Prometheus, and for
-    /// the tests of interoperation and the benches stamp-suite, scapy, tshark, BIRD and FRR.
+    /// Install what is missing: the BPF compiler and linker, ip, HAProxy, rustfmt, clippy, Prometheus, for the
+    /// tests of interoperation stamp-suite, scapy and tshark, and for the benches BIRD, FRR, fping and irtt.
     ///
     /// Says what is there and what it installs; takes no time if there is nothing to do. The other
     /// commands call it, each for its own purpose.
@@ -82,12 +72,19 @@ enum Command {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },
-    /// Measure, as ratios within one run.
+    /// Measure, as ratios within one run, and make a page of the figures: `docs/BENCHMARKS.md` of a full run of all
+    /// parts, `target/bench/BENCHMARKS.md` of any other.
+    ///
+    /// Each part says what it has found, and what of its targets was met. The exit code is 0 only if all parts
+    /// ran to their end; that a target is missed is a failure of `health` alone. Most parts need root.
     Bench {
-        /// What to measure.
+        /// What to measure; everything, one after the other, if nothing is named.
         #[arg(value_enum)]
-        subject: Subject,
-        /// Arguments for the measurement itself; `-- --help` lists them.
+        parts: Vec<bench::Part>,
+        /// Fewer and shorter rounds: good for a look, not for a figure.
+        #[arg(long)]
+        quick: bool,
+        /// Arguments for the measurement itself, where there is only one; `-- --help` lists them.
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },
@@ -140,14 +137,8 @@ fn run(command: Command) -> Result<()> {
             lab::incident(&workspace, defect.as_deref(), &arguments)
         }
         Command::Demo { arguments, .. } => lab::demo(&workspace, &arguments),
-        Command::Bench { subject: Subject::Reflector, arguments } => {
-            lab::bench_reflector(&workspace, &arguments)
-        }
-        Command::Bench { subject: Subject::Overlay, arguments } => {
-            lab::bench_overlay(&workspace, &arguments)
-        }
-        Command::Bench { subject: Subject::Health, arguments } => {
-            sim::bench(&workspace, &arguments)
+        Command::Bench { parts, quick, arguments } => {
+            bench::run(&workspace, &parts, quick, &arguments)
         }
         Command::Sim { arguments } => sim::run(&workspace, &arguments),
         Command::Fuzz { target, minutes, keep } => {

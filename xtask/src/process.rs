@@ -122,7 +122,11 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .with_context(|| format!("`{}` wrote what is not UTF-8", shown(command)))
 }
 
-fn judge(status: ExitStatus) -> Result<(), String> {
+/// Whether it succeeded.
+///
+/// # Errors
+/// How it failed, as what one says of the command.
+pub(crate) fn judge(status: ExitStatus) -> Result<(), String> {
     match (status.code(), status.signal()) {
         (Some(0), _) => Ok(()),
         (Some(code), _) => Err(format!("failed with exit code {code}")),
@@ -164,16 +168,21 @@ impl Stopwatch {
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
+
+    /// How long it has taken so far.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 impl fmt::Display for Stopwatch {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&readable(self.0.elapsed()))
+        formatter.write_str(&readable(self.elapsed()))
     }
 }
 
 /// Tenths of seconds up to a minute, minutes and seconds above.
-fn readable(time: Duration) -> String {
+pub(crate) fn readable(time: Duration) -> String {
     if time < Duration::from_secs(60) {
         return format!("{:.1} s", time.as_secs_f64());
     }

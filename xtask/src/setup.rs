@@ -26,13 +26,15 @@ pub(crate) enum Purpose {
     Demo,
     /// To lint it, and to run its tests.
     Test,
+    /// To measure it beside others.
+    Bench,
 }
 
 /// Installs what is missing for `purpose`, and says what it did.
 ///
 /// # Errors
-/// Names what cannot be installed, why, and what to type; for [`Purpose::Demo`] and [`Purpose::Test`]
-/// also where the kernel or root's rights do not suffice.
+/// Names what cannot be installed, why, and what to type; from [`Purpose::Demo`] on also where the
+/// kernel or root's rights do not suffice.
 pub(crate) fn run(workspace: &Workspace, purpose: Purpose) -> Result<()> {
     let privilege = Privilege::find();
     let mut there = vec![format!("Linux {}", kernel_release()?)];

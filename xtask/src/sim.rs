@@ -1,35 +1,38 @@
-//! The verdict engine in virtual time: builds the simulator, and becomes it. Needs no root.
+//! The verdict engine in virtual time: builds the simulator. Needs no root.
 
 use std::{ffi::OsString, os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    process::{Workspace, run as run_command},
+    process::{Workspace, run as run_command, shown},
     setup::{self, Purpose},
 };
 
-/// `cargo xtask sim`.
+/// `cargo xtask sim`: replaces this process, so that its terminal, its signals and its exit code are the simulator's.
 ///
 /// # Errors
 /// Where the set-up or the build fails.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
-    become_simulator(workspace, "run", arguments)
+    setup::run(workspace, Purpose::Build)?;
+    build(workspace)?;
+    let mut command = command(workspace)?;
+    let error = command.arg("run").args(arguments).exec();
+    Err(error).with_context(|| format!("cannot start `{}`", shown(&command)))
 }
 
-/// `cargo xtask bench health`.
+/// Builds the simulator, by itself: what it wants of the agent's library is not to get into the agent.
 ///
 /// # Errors
-/// Where the set-up or the build fails.
-pub(crate) fn bench(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
-    become_simulator(workspace, "bench", arguments)
+/// Where that fails.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    run_command(&mut workspace.cargo(["build", "--release", "--package", "sim"]))
 }
 
-/// Replaces this process, so that its terminal, its signals and its exit code are the simulator's.
-fn become_simulator(workspace: &Workspace, subcommand: &str, arguments: &[OsString]) -> Result<()> {
-    setup::run(workspace, Purpose::Build)?;
-    run_command(&mut workspace.cargo(["build", "--release", "--package", "sim"]))?;
-    let simulator = workspace.release_directory()?.join("sim");
-    let error = Command::new(&simulator).arg(subcommand).args(arguments).exec();
-    Err(error).with_context(|| format!("cannot start {}", simulator.display()))
+/// The simulator, without arguments.
+///
+/// # Errors
+/// Where cargo does not tell its target directory.
+pub(crate) fn command(workspace: &Workspace) -> Result<Command> {
+    Ok(Command::new(workspace.release_directory()?.join("sim")))
 }

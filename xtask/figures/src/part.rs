@@ -1,5 +1,8 @@
 //! What one part of the benchmark has found.
 
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Samples, Unit};
@@ -23,6 +26,17 @@ pub struct Part {
     pub notes: Vec<String>,
     /// Versions of the programs that were measured, such as `fping 5.1`.
     pub versions: Vec<String>,
+}
+
+impl Part {
+    /// Writes it to a file, as JSON.
+    ///
+    /// # Errors
+    /// Where that cannot be written.
+    pub fn save(&self, file: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(file, text).with_context(|| file.display().to_string())
+    }
 }
 
 /// A table of figures.
@@ -104,8 +118,31 @@ pub struct Axis {
 pub struct Series {
     /// Whose it is.
     pub name: String,
-    /// From left to right.
+    /// From left to right. What is infinite never came: it is a gap. JSON has no infinity: `null` stands for it.
+    #[serde(with = "finite")]
     pub points: Vec<(f64, f64)>,
+}
+
+mod finite {
+    //! Points of which what is not finite becomes `null`, and comes back as infinite.
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        points: &[(f64, f64)],
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let finite = |value: f64| value.is_finite().then_some(value);
+        points.iter().map(|(x, y)| (finite(*x), finite(*y))).collect::<Vec<_>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Vec<(f64, f64)>, D::Error> {
+        let points = Vec::<(Option<f64>, Option<f64>)>::deserialize(from)?;
+        let number = |value: Option<f64>| value.unwrap_or(f64::INFINITY);
+        Ok(points.into_iter().map(|(x, y)| (number(x), number(y))).collect())
+    }
 }
 
 /// Something that has to be reached.
@@ -149,5 +186,13 @@ mod tests {
         ];
         let text = serde_json::to_string(&cells).unwrap();
         assert_eq!(serde_json::from_str::<Vec<Cell>>(&text).unwrap(), cells);
+    }
+    #[test]
+    fn a_gap_in_a_curve_survives_json() {
+        let points = vec![(0.5, 1.0), (1.0, f64::INFINITY)];
+        let series = Series { name: "fping".to_owned(), points };
+        let text = serde_json::to_string(&series).unwrap();
+        assert_eq!(text, r#"{"name":"fping","points":[[0.5,1.0],[1.0,null]]}"#);
+        assert_eq!(serde_json::from_str::<Series>(&text).unwrap(), series);
     }
 }

@@ -77,7 +77,7 @@ fn thousands(value: i64) -> String {
     let plain = value.unsigned_abs().to_string();
     let mut text = String::new();
     for (place, digit) in plain.chars().enumerate() {
-        if place > 0 && (plain.len() - place) % 3 == 0 {
+        if place > 0 && (plain.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -102,7 +102,8 @@ impl Samples {
         Self { unit, values }
     }
 
-    /// Lowest, median and highest; `None` without values. Of an even number, the mean of the two in the middle is the median.
+    /// Lowest, median and highest; `None` without values. Of an even number, the mean of the two in the middle is the
+    /// median.
     #[must_use]
     pub fn spread(&self) -> Option<[f64; 3]> {
         let mut values = self.values.clone();

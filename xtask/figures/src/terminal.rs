@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::part::{Part, Table};
+use crate::part::{Cell, Part, Table};
 
 /// Writes a part: tables, targets and notes.
 ///
@@ -31,7 +31,7 @@ pub fn write(part: &Part, out: &mut impl Write) -> io::Result<()> {
 /// The title, the heads, a rule, and a line for each row.
 fn lines(table: &Table) -> Vec<String> {
     let mut rows = vec![table.columns.clone()];
-    rows.extend(table.rows.iter().map(|row| row.iter().map(|cell| cell.show()).collect()));
+    rows.extend(table.rows.iter().map(|row| row.iter().map(Cell::show).collect()));
     let width = |column: usize| {
         rows.iter()
             .filter_map(|row| row.get(column))
@@ -57,7 +57,7 @@ fn lines(table: &Table) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Cell, Samples, Target, Unit};
+    use crate::{Samples, Target, Unit};
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

@@ -1,36 +1,28 @@
 //! `lab bench`: measurements, as ratios within one run.
 //!
 //! - [`overlay`]: what a TCP stream feels of a sick path, by who chooses its route.
-//! - [`program`]: the kernel program alone, by `BPF_PROG_TEST_RUN`.
-//! - [`reflectors`]: whole reflectors under the same load.
+//! - [`reflector`]: what a reflected packet costs.
+//! - [`program`]: of it, the kernel program alone, by `BPF_PROG_TEST_RUN`.
+//! - [`reflectors`]: of it, whole reflectors under the same load.
 
 mod overlay;
 mod program;
+mod reflector;
 mod reflectors;
 
-use std::path::PathBuf;
+use std::{io::stdout, path::Path, process::Command};
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
+use figures::{Part, terminal};
 
 /// What to measure.
 #[derive(Subcommand)]
 pub(crate) enum Subject {
     /// What a reflected packet costs: in the kernel program, and in whole reflectors
-    Reflector(Options),
+    Reflector(reflector::Options),
     /// How long a TCP stream stands still where a path falls sick, beside Babel and BFD
     Overlay(overlay::Options),
-}
-
-/// What to measure reflectors with.
-#[derive(Args)]
-pub(crate) struct Options {
-    /// The agent, `linkprobe`
-    #[arg(long)]
-    agent: PathBuf,
-    /// The program `stamp-suite`
-    #[arg(long)]
-    stamp_suite: PathBuf,
 }
 
 /// Measures, and prints figures, ratios and targets. A target that is missed is no failure: it says so.
@@ -39,16 +31,21 @@ pub(crate) struct Options {
 /// Those of the lab, of the kernel, and of the programs that are measured.
 pub(crate) fn run(subject: &Subject) -> Result<bool> {
     match subject {
-        Subject::Reflector(options) => {
-            program::run()?;
-            reflectors::run(options)?;
-            Ok(true)
-        }
+        Subject::Reflector(options) => reflector::run(options),
         Subject::Overlay(options) => overlay::run(options),
     }
 }
 
-/// Whether a target was met, in words.
-const fn verdict(is_met: bool) -> &'static str {
-    if is_met { "met" } else { "MISSED" }
+/// Prints what a part has found, and writes it to a file, if to any.
+fn deliver(part: &Part, json: Option<&Path>) -> Result<()> {
+    terminal::write(part, &mut stdout().lock())?;
+    json.map_or(Ok(()), |file| part.save(file))
+}
+
+/// What a program says that it is, in a line, if it says anything: some say it on their standard error.
+fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    let line = String::from_utf8_lossy(&said).lines().next()?.trim().to_owned();
+    (!line.is_empty()).then_some(line)
 }

@@ -108,17 +108,31 @@ pub(super) const PARTS: &[Part] = &[
     },
     Part {
         name: "BIRD",
-        purpose: Purpose::Test,
+        purpose: Purpose::Bench,
         takes: "some seconds",
         find: |_| find_program("bird").map(|_| "BIRD".to_owned()),
         install: |_, apt| apt.install_dormant("bird2", "bird"),
     },
     Part {
         name: "FRR",
-        purpose: Purpose::Test,
+        purpose: Purpose::Bench,
         takes: "some seconds",
         find: |_| peers::find_frr(),
         install: |_, apt| apt.install_dormant("frr", "frr"),
+    },
+    Part {
+        name: "fping",
+        purpose: Purpose::Bench,
+        takes: "some seconds",
+        find: |_| find_program("fping").map(|_| "fping".to_owned()),
+        install: |_, apt| apt.install(&["fping"]),
+    },
+    Part {
+        name: "irtt",
+        purpose: Purpose::Bench,
+        takes: "some seconds",
+        find: |_| find_program("irtt").map(|_| "irtt".to_owned()),
+        install: |_, apt| apt.install_dormant("irtt", "irtt"),
     },
 ];
 

@@ -14,17 +14,19 @@ mod table;
 mod trial;
 
 use std::{
-    fs,
-    io::{Write as _, stderr, stdout},
+    io::{Write as _, stderr},
     path::{Path, PathBuf},
     thread,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum as _};
 use contender::Contender;
+use figures::Part;
 use table::Row;
-use trial::{Fault, HELD, Outcome, RETURN, Stage};
+use trial::{Fault, Outcome, Stage};
+
+use super::deliver;
 
 /// What to measure, and with what.
 #[derive(Args)]
@@ -72,21 +74,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     for fault in faults {
         rows.extend(rounds(contenders, *fault, options)?);
         // What is measured by now is safe, whatever comes.
-        save(&rows, options)?;
+        if let Some(file) = &options.json {
+            part(&rows, contenders).save(file)?;
+        }
     }
-    for contender in contenders {
-        writeln!(stdout(), "{contender}: {}", contender.configuration())?;
-    }
-    writeln!(
-        stdout(),
-        "The fault lasts {} s. Seconds: median (lowest to highest), and the median's ratio to ours; what has not come \
-         while it lasted, or within {} s after it, came never.\n",
-        HELD.as_secs(),
-        RETURN.as_secs(),
-    )?;
-    for line in table::lines(&rows) {
-        writeln!(stdout(), "{line}")?;
-    }
+    deliver(&part(&rows, contenders), options.json.as_deref())?;
     Ok(!rows.iter().any(|row| row.contender == Contender::Ours && !row.failures.is_empty()))
 }
 
@@ -114,10 +106,10 @@ fn rounds(contenders: &[Contender], fault: Fault, options: &Options) -> Result<V
     Ok(rows)
 }
 
-fn save(rows: &[Row], options: &Options) -> Result<()> {
-    let Some(file) = &options.json else { return Ok(()) };
-    let text = serde_json::to_string_pretty(rows)? + "\n";
-    fs::write(file, text).with_context(|| file.display().to_string())
+fn part(rows: &[Row], contenders: &[Contender]) -> Part {
+    let mut versions: Vec<String> = contenders.iter().filter_map(|who| who.version()).collect();
+    versions.dedup();
+    Part { versions, ..table::part(rows, contenders) }
 }
 
 /// One trial of each contender, side by side, each in a network of its own. Nobody is measured while another one

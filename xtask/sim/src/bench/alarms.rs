@@ -1,5 +1,6 @@
 //! How often detectors are wrong: measured, computed, and whether the computation can be believed.
 
+use figures::Unit;
 use probe_user::{
     config::{ProbeConfig, Profile},
     health::{Goals, Settings, guarantee::false_alarms_per_year, threshold},
@@ -11,7 +12,7 @@ use sim::detectors::Whole;
 use super::{
     BACKGROUND,
     delays::{Contestant, Ours, SHARES, seed},
-    targets::Targets,
+    findings::{Findings, figure},
 };
 use crate::pool;
 
@@ -34,49 +35,53 @@ fn computed_forward(Ours { settings, flows, .. }: &Ours) -> f64 {
     probes_per_year(settings) * (of(&settings.path) + flows)
 }
 
-/// Prints false alarms of one direction as measured, and those of ours as computed beside them. `ours` are the first
-/// contestants; `pace` is how many probes all of them see in a year.
-pub(super) fn print(
+/// A table of false alarms in one direction as measured, and of ours as computed beside them. `ours` are the first
+/// contestants; `pace` is how many probes all of them see in a year. Returns how many there are in a year: computed of
+/// ours, measured of the others.
+pub(super) fn count(
+    title: &str,
     contestants: &[Contestant],
     ours: &[Ours],
     pace: f64,
     probes: u64,
-    targets: &mut Targets,
-) {
-    println!("False alarms in one direction at 1 % independent loss, {probes} probes each:");
-    println!(
-        "  {:10} {:>9} {:>14} {:>24} {:>14}",
-        "", "measured", "a year", "95 %: a year at most", "computed"
-    );
-    let alarms = measure(contestants, probes);
+    findings: &mut Findings,
+) -> Vec<f64> {
     let years = probes as f64 / pace;
-    let mut contradicted = Vec::new();
-    for (index, (contestant, alarms)) in contestants.iter().zip(alarms).enumerate() {
+    let (mut rows, mut contradicted, mut rates) = (Vec::new(), Vec::new(), Vec::new());
+    for (index, alarms) in measure(contestants, probes).into_iter().enumerate() {
+        let name = contestants[index].name;
         let computed = ours.get(index).map(computed_forward);
-        println!(
-            "  {:10} {alarms:>9} {:>14.1} {:>24.1} {:>14}",
-            contestant.name,
-            alarms as f64 / years,
-            upper_limit(alarms) / years,
-            computed.map_or("-".to_owned(), |rate| format!("{rate:.3}")),
-        );
+        let rate = alarms as f64 / years;
+        let number = |value: f64| figure(Unit::Number, value);
+        rows.push(vec![
+            name.into(),
+            number(alarms as f64),
+            number(rate),
+            number(upper_limit(alarms) / years),
+            computed.map_or("-".into(), number),
+        ]);
+        rates.push(computed.unwrap_or(rate));
         if computed.is_some_and(|rate| contradicts(alarms, rate * years)) {
-            contradicted.push(contestant.name);
+            contradicted.push(name);
         }
     }
-    println!(
-        "  These are {years:.2} path-years: none measured shows no more than {:.1} a year. What is less is computed, and the\n  \
-         computation is put to the test below.",
-        upper_limit(0) / years
+    findings.table(
+        format!(
+            "{title}: false alarms in one direction at 1 % independent loss, {probes} probes each"
+        ),
+        &["", "measured", "a year", "95 %: a year at most", "computed, a year"],
+        rows,
     );
+    findings.part.notes.push(format!(
+        "{title}, false alarms: these are {years:.2} path-years: none measured shows no more than {:.1} a year. What is less is \
+         computed, and the computation is put to the test.",
+        upper_limit(0) / years
+    ));
     let measured =
         if contradicted.is_empty() { "none is".to_owned() } else { contradicted.join(", ") };
-    targets.sampled(
-        "measured false alarms are not above those computed",
-        &measured,
-        contradicted.is_empty(),
-    );
-    println!();
+    let target = format!("{title}: measured false alarms are not above those computed");
+    findings.sampled(&target, &measured, contradicted.is_empty());
+    rates
 }
 
 /// How often each is wrong among so many probes. All see the same losses.
@@ -99,24 +104,21 @@ fn measure(contestants: &[Contestant], probes: u64) -> Vec<u64> {
 
 /// Plays the whole engine with a budget so loose that false alarms are many, and compares them with the computation by
 /// which the thresholds of every budget are found.
-pub(super) fn validate(probes: u64, targets: &mut Targets) {
-    println!(
-        "The computation, put to the test: the whole engine (both directions, flows, round trips), with 1 % of each\n\
-         independent, {probes} probes, a new path after each alarm, and budgets of {EXPECTED} alarms in that time:"
-    );
+pub(super) fn validate(probes: u64, findings: &mut Findings) {
+    findings.method(format!(
+        "The computation of false alarms is put to the test: the whole engine (both directions, flows, round trips), with 1 % of \
+         each independent, {probes} probes, a new path after each alarm, and budgets of {EXPECTED} alarms in that time."
+    ));
     for flows in [1, 4] {
         let settings = loose(flows, probes);
         let computed = computed(&settings, flows, probes);
         let measured = of_the_whole(&settings, flows, probes);
-        let said = format!(
-            "measured {measured}, computed {computed:.1} ({:.2}x)",
-            measured as f64 / computed
-        );
+        let said =
+            format!("{measured}, computed {computed:.1} ({:.2}x)", measured as f64 / computed);
         let target =
             format!("{flows} flow(s): no more false alarms than computed, of at least 100");
-        targets.sampled(&target, &said, computed >= 100.0 && !contradicts(measured, computed));
+        findings.sampled(&target, &said, computed >= 100.0 && !contradicts(measured, computed));
     }
-    println!();
 }
 
 /// False alarms of everything among so many probes at most.

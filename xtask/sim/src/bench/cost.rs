@@ -8,12 +8,13 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use figures::{Samples, Unit};
 use probe_ebpf::maps::{Arrivals, Session, Slot};
 use probe_user::verdict::SECOND;
 use serde_json::Value;
 use sim::paths::{Agent, FLOWS, INTERVAL, Kernels, costs, slots};
 
-use super::targets::Targets;
+use super::findings::{Findings, figure};
 
 /// Counts what is allocated.
 struct Counting;
@@ -45,27 +46,32 @@ const LIMIT: usize = 64 << 20;
 /// An outcome is to cost no more, in nanoseconds, while the caches hold the paths.
 const NANOS: f64 = 50.0;
 
-/// Prints what ten thousand paths take, in userspace and in the kernel's maps.
-pub(super) fn memory(targets: &mut Targets) {
-    println!(
-        "Memory of {PATHS} paths of {FLOWS} flows, without names, sockets and room for paths to come:"
-    );
-    let show = |what: &str, octets: usize| {
-        println!("  {what:58} {:>6.1} MiB, {:>5} octets a path", mebi(octets), octets / PATHS);
-    };
+/// A table of what ten thousand paths take, in userspace and in the kernel's maps.
+pub(super) fn memory(findings: &mut Findings) {
     let userspace = userspace();
     let flows = PATHS * FLOWS;
     let of_slots = flows * slots() as usize * size_of::<Slot>();
     let of_sessions = flows * size_of::<Session>() + PATHS * size_of::<Arrivals>();
-    show("userspace: accounts, engine, latest round trips", userspace);
+    let row = |what: &str, octets: usize| {
+        let [all, each] =
+            [octets, octets / PATHS].map(|octets| figure(Unit::Octets, octets as f64));
+        vec![what.into(), all, each]
+    };
     let what = format!("kernel, mapped: {} slots of {} octets a flow", slots(), size_of::<Slot>());
-    show(&what, of_slots);
-    show("kernel, mapped: sessions, and what comes from the peer", of_sessions);
-    let sum = userspace + of_slots + of_sessions;
-    show("sum", sum);
+    findings.table(
+        format!(
+            "Memory of {PATHS} paths of {FLOWS} flows, without names, sockets and room for paths to come"
+        ),
+        &["", "all", "a path"],
+        vec![
+            row("userspace: accounts, engine, latest round trips", userspace),
+            row(&what, of_slots),
+            row("kernel, mapped: sessions, and what comes from the peer", of_sessions),
+            row("sum", userspace + of_slots + of_sessions),
+        ],
+    );
     let target = format!("{PATHS} paths in {} MiB, accounts and engine", mebi(LIMIT));
-    targets.exact(&target, &format!("{:.1} MiB", mebi(userspace)), userspace <= LIMIT);
-    println!();
+    findings.exact(&target, &format!("{:.1} MiB", mebi(userspace)), userspace <= LIMIT);
 }
 
 /// Octets that paths take in userspace once they have been judged for a while, with a loss now and then.
@@ -95,26 +101,27 @@ fn mebi(octets: usize) -> f64 {
 }
 
 /// Lets criterion measure what an outcome costs, and judges what it finds.
-pub(super) fn outcome(quick: bool, targets: &mut Targets) {
-    println!("Time (criterion; the fastest sample, the median, and the 95 % interval of that):");
+pub(super) fn outcome(quick: bool, findings: &mut Findings) {
+    eprintln!("what an outcome costs: cargo bench, with criterion");
     let few = format!("{} paths", costs::FEW);
     let target = format!("at most {NANOS} ns per outcome for accounts and engine, {few}");
     match measure(quick) {
         Ok(found) => {
-            print_costs(&found);
+            show(&found, findings);
             let is_judged = |cost: &&Cost| cost.group == costs::WORK && cost.name.starts_with(&few);
             let work = found.iter().filter(is_judged);
             // The dearer of the two. With more paths than the caches hold, memory adds to it: that is shown beside. Of the samples
             // the fastest is judged: whatever else a shared machine does in the meantime only adds to a time.
-            match work.max_by(|one, other| one.fastest.total_cmp(&other.fastest)) {
-                Some(Cost { name, fastest, median, .. }) => {
+            match work.max_by(|one, other| one.fastest().total_cmp(&other.fastest())) {
+                Some(cost @ Cost { name, median, .. }) => {
+                    let fastest = cost.fastest();
                     let measured = format!("{fastest:.1} ns, median {median:.1} ({name})");
-                    targets.sampled(&target, &measured, *fastest <= NANOS);
+                    findings.sampled(&target, &measured, fastest <= NANOS);
                 }
-                None => targets.exact(&target, "criterion has not measured it", false),
+                None => findings.exact(&target, "criterion has not measured it", false),
             }
         }
-        Err(error) => targets.exact(&target, &format!("not measured: {error}"), false),
+        Err(error) => findings.exact(&target, &format!("not measured: {error}"), false),
     }
 }
 
@@ -123,9 +130,15 @@ pub(super) fn outcome(quick: bool, targets: &mut Targets) {
 struct Cost {
     group: String,
     name: String,
-    fastest: f64,
+    samples: Vec<f64>,
     median: f64,
     interval: [f64; 2],
+}
+
+impl Cost {
+    fn fastest(&self) -> f64 {
+        self.samples.iter().copied().fold(f64::INFINITY, f64::min)
+    }
 }
 
 /// Runs the benchmarks, and reads what criterion keeps of them.
@@ -184,41 +197,55 @@ fn cost(benchmark: &Value, estimates: &Value, sample: &Value) -> Option<Cost> {
     let each = |nanos: &Value| Some(nanos.as_f64()? / elements);
     let runs = sample["times"].as_array()?.iter().zip(sample["iters"].as_array()?);
     let of_run = |(time, iterations): (&Value, &Value)| Some(time.as_f64()? / iterations.as_f64()?);
-    let fastest = runs.map(of_run).collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::min)?;
+    let samples = runs.map(|run| Some(of_run(run)? / elements)).collect::<Option<Vec<f64>>>()?;
+    if samples.is_empty() {
+        return None;
+    }
     let median = &estimates["median"];
     let interval = &median["confidence_interval"];
     let parts = ["function_id", "value_str"].map(|part| benchmark[part].as_str());
     Some(Cost {
         group: benchmark["group_id"].as_str()?.to_owned(),
         name: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
-        fastest: fastest / elements,
+        samples,
         median: each(&median["point_estimate"])?,
         interval: [each(&interval["lower_bound"])?, each(&interval["upper_bound"])?],
     })
 }
 
-fn print_costs(found: &[Cost]) {
+/// A table of all costs.
+fn show(found: &[Cost], findings: &mut Findings) {
+    let mut rows = Vec::new();
     for (group, meaning) in [
         ("engine", "the engine alone, per outcome"),
-        (costs::WORK, "accounts and engine, per outcome, where every tick has one of each flow"),
+        (costs::WORK, "accounts and engine, per outcome, every tick has one of each flow"),
         (
             costs::CADENCE,
-            "the same at 10 ms a tick and 100 ms a probe: with the ticks that have none",
+            "the same at 10 ms a tick and 100 ms a probe, with the ticks that have none",
         ),
         (costs::IDLE, "a tick that has none, per path"),
     ] {
-        println!("  {meaning}:");
-        for cost in found.iter().filter(|cost| cost.group == group) {
-            let [low, high] = cost.interval;
-            let Cost { name, fastest, median, .. } = cost;
-            println!("    {name:28} {fastest:>7.1} ns, {median:>7.1} ns [{low:.1}, {high:.1}]");
+        for Cost { name, samples, interval: [low, high], .. } in
+            found.iter().filter(|cost| cost.group == group)
+        {
+            let seconds = samples.iter().map(|nanoseconds| nanoseconds / SECOND as f64).collect();
+            let samples = Samples::new(Unit::Seconds, seconds);
+            let interval = format!("{low:.1} ns to {high:.1} ns");
+            rows.push(vec![meaning.into(), name.as_str().into(), samples.into(), interval.into()]);
         }
     }
+    findings.table(
+        "Time (criterion)".to_owned(),
+        &["of what", "with", "samples", "95 % interval of the median"],
+        rows,
+    );
     let cadence = found.iter().filter(|cost| cost.group == costs::CADENCE);
     if let Some(cost) = cadence.max_by(|one, other| one.median.total_cmp(&other.median)) {
         let outcomes = (PATHS * FLOWS) as f64 * SECOND as f64 / INTERVAL as f64;
         let share = cost.median * outcomes / SECOND as f64;
-        println!("  {PATHS} paths at that pace keep {:.0} % of a core busy.", 100.0 * share);
+        let note =
+            format!("{PATHS} paths at that pace keep {:.0} % of a core busy.", 100.0 * share);
+        findings.part.notes.push(note);
     }
 }
 
@@ -240,7 +267,7 @@ mod tests {
         let expected = Cost {
             group: costs::WORK.to_owned(),
             name: "32 paths, 1 % lost".to_owned(),
-            fastest: 60.0,
+            samples: vec![70.3125, 60.0, 64.0],
             median: 64.0,
             interval: [50.0, 100.0],
         };

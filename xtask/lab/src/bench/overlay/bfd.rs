@@ -24,7 +24,7 @@ use lab::{Lab, Site, Switch, clock};
 use serde_json::Value;
 
 /// Where Debian's package has the daemons.
-const DAEMONS: &str = "/usr/lib/frr";
+pub(super) const DAEMONS: &str = "/usr/lib/frr";
 /// The user that they become, and cannot do without.
 const USER: &str = "frr:frr";
 /// Where each makes a directory for crashes, which outlives it.

@@ -5,17 +5,15 @@ use std::{fmt, path::Path};
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use lab::{Lab, Mesh};
-use serde::Serialize;
 
 use super::{
     babel,
     bfd::{self, Followers},
 };
-use crate::topology;
+use crate::{bench::version, topology};
 
 /// Who chooses the routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Contender {
     /// The agent: probes every 100 ms on four flows, profile fast
     Ours,
@@ -60,6 +58,15 @@ impl Contender {
             Self::Bfd => {
                 "3 x 100 ms on the direct tunnels; static routes follow: bfdd is asked again 10 ms after each answer"
             }
+        }
+    }
+
+    /// The version of the program that is compared, if it says any.
+    pub(super) fn version(self) -> Option<String> {
+        match self {
+            Self::Ours => None,
+            Self::Babel | Self::BabelDefault => version(Path::new("bird")),
+            Self::Bfd => version(&Path::new(bfd::DAEMONS).join("bfdd")),
         }
     }
 

@@ -1,14 +1,13 @@
-//! The figures of all trials, as a table and as JSON. Pure.
+//! The figures of all trials, as tables, and who is ahead. Pure.
 
-use serde::Serialize;
+use figures::{Cell, Part, Samples, Table, Unit};
 
 use super::{
     contender::Contender,
-    trial::{Fault, Outcome},
+    trial::{Fault, HELD, Outcome, RETURN},
 };
 
 /// All trials of one contender with one fault.
-#[derive(Serialize)]
 pub(super) struct Row {
     /// What happened.
     pub(super) fault: Fault,
@@ -31,19 +30,31 @@ impl Row {
 #[derive(Clone, Copy)]
 struct Figure {
     name: &'static str,
-    /// Else it is a time, in seconds.
-    is_count: bool,
+    unit: Unit,
     /// Infinite where it never came, none where it does not apply.
     of: fn(&Outcome) -> Option<f64>,
 }
 
 impl Figure {
     const fn time(name: &'static str, of: fn(&Outcome) -> Option<f64>) -> Self {
-        Self { name, is_count: false, of }
+        Self { name, unit: Unit::Seconds, of }
     }
 
-    fn text(self, value: f64) -> String {
-        if self.is_count { value.to_string() } else { seconds(value) }
+    /// Of all trials in which it applied.
+    fn samples(self, row: &Row) -> Samples {
+        Samples::new(self.unit, row.outcomes.iter().filter_map(self.of).collect())
+    }
+
+    /// So many times what it is in our row, by medians; none where that says nothing.
+    fn ratio(self, row: &Row, ours: &Row) -> Option<Samples> {
+        let [their, our] = [self.samples(row).median()?, self.samples(ours).median()?];
+        let is_told = their.is_finite() && (RESOLUTION..f64::INFINITY).contains(&our);
+        is_told.then(|| Samples::new(Unit::Times, vec![their / our]))
+    }
+
+    /// Whether a median is better than another one by what counts.
+    fn is_ahead(their: f64, our: f64) -> bool {
+        their + RESOLUTION < our
     }
 }
 
@@ -54,7 +65,10 @@ const DIRECT: Figure =
 const STALL_THEN: Figure =
     Figure::time("stall then", |outcome| Some(or_never(outcome.stall_after)));
 const CHANGES: Figure =
-    Figure { name: "changes", is_count: true, of: |outcome| Some(outcome.changes as f64) };
+    Figure { name: "changes", unit: Unit::Number, of: |outcome| Some(outcome.changes as f64) };
+
+/// Those in seconds.
+const TIMES: [Figure; 4] = [STALL, RELAYED, DIRECT, STALL_THEN];
 
 /// All that is shown.
 const FIGURES: [Figure; 5] = [STALL, RELAYED, DIRECT, STALL_THEN, CHANGES];
@@ -67,49 +81,6 @@ const fn compared(fault: Fault) -> &'static [Figure] {
 /// A median that is less than this much better is no better, in seconds: what the lab can tell.
 const RESOLUTION: f64 = 0.02;
 
-/// Lowest, median and highest of what was measured.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Summary {
-    lowest: f64,
-    median: f64,
-    highest: f64,
-    /// In how many trials it applied, of how many.
-    count: usize,
-    of: usize,
-}
-
-impl Summary {
-    fn new(row: &Row, figure: Figure) -> Option<Self> {
-        let mut values: Vec<f64> = row.outcomes.iter().filter_map(figure.of).collect();
-        values.sort_by(f64::total_cmp);
-        let (lowest, highest) = (*values.first()?, *values.last()?);
-        // The mean of the two in the middle, where there are two.
-        let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-        let (median, count, of) = (f64::midpoint(low, high), values.len(), row.outcomes.len());
-        Some(Self { lowest, median, highest, count, of })
-    }
-
-    fn cell(self, figure: Figure, ours: Option<Self>) -> String {
-        let Self { lowest, median, highest, count, of } = self;
-        let [lowest, middle, highest] = [lowest, median, highest].map(|value| figure.text(value));
-        let mut cell = format!("{middle} ({lowest} to {highest})");
-        let has_ratio =
-            |ours: &Self| median.is_finite() && (RESOLUTION..f64::INFINITY).contains(&ours.median);
-        if let Some(ours) = ours.filter(has_ratio).filter(|_| !figure.is_count) {
-            cell += &format!(" {:.1}x", median / ours.median);
-        }
-        if count < of {
-            cell += &format!(", {count} of {of}");
-        }
-        cell
-    }
-
-    /// Whether it is better than another one by what counts.
-    fn is_ahead(self, other: Self) -> bool {
-        self.median + RESOLUTION < other.median
-    }
-}
-
 const fn or_never(seconds: Option<f64>) -> f64 {
     match seconds {
         Some(seconds) => seconds,
@@ -117,35 +88,73 @@ const fn or_never(seconds: Option<f64>) -> f64 {
     }
 }
 
-fn seconds(value: f64) -> String {
-    if value.is_finite() { format!("{value:.2}") } else { "never".to_owned() }
+/// All that was found: a table for each fault, one of ratios, and notes on who is ahead.
+pub(super) fn part(rows: &[Row], contenders: &[Contender]) -> Part {
+    let mut method = vec![format!(
+        "The same network and the same faults for each of those who can choose routes there, side by side, each in a network of \
+         its own; a TCP stream of small records goes over the path that falls sick. The fault lasts {} s; what has not come while \
+         it lasted, or within {} s after it, came never. stall: how long the stream stood still at most while the fault lasted; \
+         stall then: from its end on; on a relay after, direct after: from its beginning and from its end until packets go that way.",
+        HELD.as_secs(),
+        RETURN.as_secs(),
+    )];
+    method.extend(contenders.iter().map(|who| format!("{who}: {}.", who.configuration())));
+    let faults = Fault::ALL.into_iter().filter(|fault| rows.iter().any(|row| row.fault == *fault));
+    let mut tables: Vec<Table> = faults.map(|fault| of_fault(rows, fault)).collect();
+    tables.extend(ratios(rows));
+    let mut notes = comparison(rows);
+    notes.extend(rows.iter().flat_map(reservations));
+    Part {
+        name: "overlay".to_owned(),
+        title: "What a TCP stream feels of a sick path, by who chooses its route".to_owned(),
+        method,
+        tables,
+        notes,
+        ..Part::default()
+    }
 }
 
-/// The table: a line for each row, and below it in what others are ahead of us, and in what nobody is.
-pub(super) fn lines(rows: &[Row]) -> Vec<String> {
-    let has_failures = rows.iter().any(|row| !row.failures.is_empty());
-    let mut heads = vec!["fault", "routes by"];
-    heads.extend(FIGURES.map(|figure| figure.name));
-    heads.push("way back moved");
-    heads.extend(has_failures.then_some("failed"));
-    let mut table = vec![heads.into_iter().map(str::to_owned).collect::<Vec<_>>()];
-    table.extend(rows.iter().map(|row| {
-        let mut cells = cells(row, ours(rows, row));
-        cells.extend(has_failures.then(|| failed(row)));
+/// A row for each contender.
+fn of_fault(rows: &[Row], fault: Fault) -> Table {
+    let rows = || rows.iter().filter(move |row| row.fault == fault);
+    let has_failures = rows().any(|row| !row.failures.is_empty());
+    let mut columns = vec!["routes by"];
+    columns.extend(FIGURES.map(|figure| figure.name));
+    columns.extend((!fault.is_both_ways()).then_some("way back moved"));
+    columns.extend(has_failures.then_some("failed"));
+    let cells = |row: &Row| {
+        let mut cells = vec![Cell::from(row.contender.to_string())];
+        cells.extend(FIGURES.map(|figure| Cell::from(figure.samples(row))));
+        let (moved, count) = (
+            row.outcomes.iter().filter(|outcome| outcome.reverse_moved).count(),
+            row.outcomes.len(),
+        );
+        cells.extend((!fault.is_both_ways()).then(|| format!("{moved} of {count}").into()));
+        let failed = row.failures.len();
+        cells.extend(has_failures.then(|| format!("{failed} of {}", failed + count).into()));
         cells
-    }));
-    let columns = table[0].len();
-    let width = |column: usize| table.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
     };
-    let mut lines: Vec<String> = table.iter().map(line).collect();
-    lines.insert(1, "─".repeat(widths.iter().sum::<usize>() + 2 * (columns - 1)));
-    lines.extend(comparison(rows));
-    lines
+    Table {
+        title: format!("Fault: {fault}"),
+        columns: columns.into_iter().map(str::to_owned).collect(),
+        rows: rows().map(cells).collect(),
+    }
+}
+
+/// The medians of others as multiples of ours, where there are others and ours.
+fn ratios(rows: &[Row]) -> Option<Table> {
+    let mut columns = vec!["fault".to_owned(), "routes by".to_owned()];
+    columns.extend(TIMES.map(|figure| figure.name.to_owned()));
+    let cells = |row: &Row| {
+        let ours = ours(rows, row)?;
+        let ratio = |figure: Figure| figure.ratio(row, ours).map_or("-".into(), Cell::from);
+        let mut cells = vec![row.fault.to_string().into(), row.contender.to_string().into()];
+        cells.extend(TIMES.map(ratio));
+        Some(cells)
+    };
+    let rows: Vec<Vec<Cell>> = rows.iter().filter_map(cells).collect();
+    let title = "Medians, as multiples of ours".to_owned();
+    (!rows.is_empty()).then_some(Table { title, columns, rows })
 }
 
 /// Our row with the same fault, where it is not this one.
@@ -154,25 +163,22 @@ fn ours<'a>(rows: &'a [Row], row: &Row) -> Option<&'a Row> {
     rows.iter().find(ours).filter(|_| row.contender != Contender::Ours)
 }
 
-fn cells(row: &Row, ours: Option<&Row>) -> Vec<String> {
-    let mut cells = vec![row.fault.to_string(), row.contender.to_string()];
-    cells.extend(FIGURES.map(|figure| {
-        let ours = ours.and_then(|ours| Summary::new(ours, figure));
-        Summary::new(row, figure)
-            .map_or_else(|| "-".to_owned(), |summary| summary.cell(figure, ours))
-    }));
-    let moved = row.outcomes.iter().filter(|outcome| outcome.reverse_moved).count();
-    cells.push(if row.fault.is_both_ways() {
-        "-".to_owned()
-    } else {
-        format!("{moved} of {}", row.outcomes.len())
-    });
-    cells
-}
-
-fn failed(row: &Row) -> String {
-    let failed = row.failures.len();
-    format!("{failed} of {}", failed + row.outcomes.len())
+/// What a row does not show: figures that did not apply in all trials, and why trials have failed.
+fn reservations(row: &Row) -> Vec<String> {
+    let Row { fault, contender, outcomes, failures } = row;
+    let applied = |figure: &Figure| {
+        let count = figure.samples(row).values.len();
+        let is_partial = count > 0 && count < outcomes.len();
+        let name = figure.name;
+        is_partial.then(|| {
+            format!(
+                "{contender}, {fault}: \"{name}\" applies to {count} of {} trials",
+                outcomes.len()
+            )
+        })
+    };
+    let failed = failures.iter().map(|why| format!("{contender}, {fault}: a trial failed: {why}"));
+    FIGURES.iter().filter_map(applied).chain(failed).collect()
 }
 
 /// In what others are ahead of us, and in what nobody is: the medians of all that is compared.
@@ -182,20 +188,20 @@ fn comparison(rows: &[Row]) -> Vec<String> {
     for ours in rows.iter().filter(|row| row.contender == Contender::Ours) {
         let (fault, mut names) = (ours.fault, Vec::new());
         for figure in compared(fault) {
-            let Some(our) = Summary::new(ours, *figure) else { continue };
-            let theirs: Vec<(Contender, Summary)> = rows
+            let Some(our) = figure.samples(ours).median() else { continue };
+            let theirs: Vec<(Contender, f64)> = rows
                 .iter()
                 .filter(|row| row.fault == fault && row.contender != Contender::Ours)
-                .filter_map(|row| Some((row.contender, Summary::new(row, *figure)?)))
+                .filter_map(|row| Some((row.contender, figure.samples(row).median()?)))
                 .collect();
             if theirs.is_empty() {
                 continue;
             }
             let before = lines.len();
-            lines.extend(theirs.iter().filter(|(_, their)| their.is_ahead(our)).map(
+            lines.extend(theirs.iter().filter(|(_, their)| Figure::is_ahead(*their, our)).map(
                 |(who, their)| {
                     let (name, their, our) =
-                        (figure.name, figure.text(their.median), figure.text(our.median));
+                        (figure.name, figure.unit.show(*their), figure.unit.show(our));
                     format!("{who} is ahead of us: {fault}, {name}: {their} to {our}")
                 },
             ));
@@ -230,8 +236,8 @@ mod tests {
         Row { outcomes, ..Row::new(Fault::Loss10, contender) }
     }
 
-    fn squeezed(line: &str) -> String {
-        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    fn shown(table: &Table) -> Vec<Vec<String>> {
+        table.rows.iter().map(|row| row.iter().map(Cell::show).collect()).collect()
     }
 
     #[test]
@@ -240,22 +246,44 @@ mod tests {
             row(Contender::Ours, &[0.5, 0.7, 0.6, 2.0], Some(0.4)),
             row(Contender::Bfd, &[1.3, 1.3, 1.3], None),
         ];
-        let lines = lines(&rows);
-        assert_eq!(
-            squeezed(&lines[2]),
-            "10 % one-way linkprobe 0.65 (0.50 to 2.00) 0.40 (0.40 to 0.40) 1.00 (1.00 to 1.00) \
-             0.01 (0.01 to 0.01) 1 (1 to 1) 0 of 4"
-        );
+        let part = part(&rows, &[Contender::Ours, Contender::Bfd]);
+        let [times, ratios] = &part.tables[..] else { panic!("{:?}", part.tables) };
+        assert_eq!(times.title, "Fault: 10 % one-way");
+        let heads = [
+            "routes by",
+            "stall",
+            "on a relay after",
+            "direct after",
+            "stall then",
+            "changes",
+            "way back moved",
+        ];
+        assert_eq!(times.columns, heads);
+        let same = |value: &str| format!("{value} ({value} to {value})");
+        let ours = [
+            "linkprobe",
+            "650 ms (500 ms to 2 s)",
+            &same("400 ms"),
+            &same("1 s"),
+            &same("10 ms"),
+            &same("1"),
+            "0 of 4",
+        ];
         // Who never left does not come back.
+        let theirs = [
+            "FRR, BFD and static",
+            &same("1.3 s"),
+            &same("never"),
+            "-",
+            &same("10 ms"),
+            &same("1"),
+            "0 of 3",
+        ];
+        assert_eq!(shown(times), [ours, theirs]);
+        // Nor is that compared, nor what the lab cannot tell from nothing.
+        assert_eq!(shown(ratios), [["10 % one-way", "FRR, BFD and static", "2 x", "-", "-", "-"]]);
         assert_eq!(
-            squeezed(&lines[3]),
-            "10 % one-way FRR, BFD and static 1.30 (1.30 to 1.30) 2.0x never (never to never) - \
-             0.01 (0.01 to 0.01) 1 (1 to 1) 0 of 3"
-        );
-        assert_eq!(lines[2].find("0.01"), lines[3].find("0.01"));
-        // Nor is that compared.
-        assert_eq!(
-            lines[4..],
+            part.notes,
             [
                 "With 10 % one-way nobody's median is ahead of ours in: stall, on a relay after, stall then"
             ]
@@ -268,14 +296,26 @@ mod tests {
         ours.outcomes[0].away = false;
         ours.outcomes[1].stall = None;
         ours.failures.push("no tunnel".to_owned());
-        let lines = lines(&[ours, row(Contender::Babel, &[0.5], Some(1.0))]);
-        assert!(lines[0].ends_with("way back moved  failed"), "{}", lines[0]);
+        let rows = [ours, row(Contender::Babel, &[0.5], Some(1.0))];
+        let table = of_fault(&rows, Fault::Loss10);
+        assert_eq!(table.columns.last().unwrap(), "failed");
+        let [ours, theirs] = &shown(&table)[..] else { panic!("{table:?}") };
+        assert_eq!((ours[1].as_str(), ours[7].as_str()), ("600 ms (500 ms to never)", "1 of 4"));
+        assert_eq!((theirs[1].as_str(), theirs[7].as_str()), ("500 ms", "0 of 1"));
         assert_eq!(
-            squeezed(&lines[2]),
-            "10 % one-way linkprobe 0.60 (0.50 to never) 0.40 (0.40 to 0.40) 1.00 (1.00 to 1.00), 2 of 3 \
-             0.01 (0.01 to 0.01) 1 (1 to 1) 0 of 3 1 of 4"
+            reservations(&rows[0]),
+            [
+                "linkprobe, 10 % one-way: \"direct after\" applies to 2 of 3 trials",
+                "linkprobe, 10 % one-way: a trial failed: no tunnel",
+            ]
         );
-        assert!(lines[3].ends_with("0 of 1          0 of 1"), "{}", lines[3]);
+        assert_eq!(reservations(&rows[1]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_is_alone_is_compared_with_nobody() {
+        let rows = [row(Contender::Ours, &[0.5], None)];
+        assert_eq!(part(&rows, &[Contender::Ours]).tables.len(), 1);
     }
 
     #[test]
@@ -288,8 +328,8 @@ mod tests {
         assert_eq!(
             comparison(&rows),
             [
-                "BIRD, Babel 16/16 is ahead of us: 10 % one-way, stall: 0.30 to 0.50",
-                "BIRD, Babel 16/16 is ahead of us: 10 % one-way, on a relay after: 9.00 to never",
+                "BIRD, Babel 16/16 is ahead of us: 10 % one-way, stall: 300 ms to 500 ms",
+                "BIRD, Babel 16/16 is ahead of us: 10 % one-way, on a relay after: 9 s to never",
                 "With 10 % one-way nobody's median is ahead of ours in: stall then",
             ]
         );
@@ -305,7 +345,7 @@ mod tests {
         assert_eq!(
             comparison(&rows),
             [
-                "FRR, BFD and static is ahead of us: 1 % one-way, stall: 0.40 to 0.50",
+                "FRR, BFD and static is ahead of us: 1 % one-way, stall: 400 ms to 500 ms",
                 "FRR, BFD and static is ahead of us: 1 % one-way, changes: 0 to 1",
             ]
         );

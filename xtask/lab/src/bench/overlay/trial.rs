@@ -10,7 +10,6 @@ use std::{
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 use lab::{Lab, Loss, Stream, Way, clock, ways::Watch};
-use serde::Serialize;
 
 use super::contender::{Contender, Running};
 use crate::topology;
@@ -41,8 +40,7 @@ const SILENCE: Duration = Duration::from_secs(1);
 const PERIOD: Duration = Duration::from_millis(10);
 
 /// What happens to the direct path from the first to the second end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Fault {
     /// All is lost, both ways
     Blackhole,
@@ -96,7 +94,7 @@ impl fmt::Display for Fault {
 }
 
 /// What was measured, in seconds.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Outcome {
     /// The longest time without a record while the fault lasted; none if the stream was still silent at its end.
     pub(super) stall: Option<f64>,
