@@ -8,6 +8,7 @@
 //! - [`settings`]: from the goals of the config to the numbers of the engine.
 //! - [`cusum`] and [`threshold`]: the tests for loss, and where their thresholds come from.
 //! - [`path`]: the verdicts on one path, from everything below.
+//! - `calm`: when a tick cannot change one.
 //! - `says`: what an outcome says of one direction.
 //! - [`recovery`] and [`damping`]: the test for the end of loss, and what makes it longer.
 //! - `reported`: what is reported of a direction.
@@ -20,6 +21,7 @@
 //! - [`guarantee`]: what settings guarantee, as numbers.
 //! - [`defect`]: for the simulator's negative controls.
 
+mod calm;
 pub mod cusum;
 pub mod damping;
 pub mod defect;

@@ -119,13 +119,19 @@ impl State {
         for Peer { region, path, relayed, .. } in &self.peers {
             let Some(path) = path else { continue };
             let region = &mut self.regions[*region];
-            let of = |path: &Path| Direction::ALL.map(|way| path.health.verdict_of(way));
+            let of = |path: &Path| {
+                if path.health.is_calm(now, &self.settings) {
+                    return [(Verdict::Healthy, Cause::Passing); 2];
+                }
+                Direction::ALL.map(|way| path.health.verdict_of(way))
+            };
             let verdicts = of(path);
             for (states, (state, _)) in region.paths.iter_mut().zip(verdicts) {
                 states.count(state);
             }
             region.tally.add(verdicts, relayed.iter().map(|relayed| of(&relayed.path)));
-            region.recovers |= path.health.is_recovering(&self.settings);
+            region.recovers |= verdicts.iter().any(|(state, _)| *state != Verdict::Healthy)
+                && path.health.is_recovering(&self.settings);
         }
         let isolated = self.node.isolated_since().is_some();
         let together = Together::of(self.regions.iter().map(|region| &region.tally));

@@ -101,6 +101,8 @@ impl Path {
         self.latency.slow_since = time(random);
         self.latency.seen_at = random.bits() >> random.below(64);
         self.latency.quiet_until = random.bits() >> random.below(64);
+        // Made of the rest at every tick.
+        self.calm = None;
     }
 }
 

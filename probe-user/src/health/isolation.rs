@@ -38,6 +38,11 @@ impl Vote {
     /// Counts a path.
     #[inline]
     pub fn add(&mut self, path: &Path, now: Nanos, settings: &Settings) {
+        if path.is_calm(now, settings) {
+            self.known += 1;
+            self.lately_healthy += 1;
+            return;
+        }
         if !path.was_ever_healthy() {
             return;
         }

@@ -2,6 +2,7 @@
 
 use super::{
     Settings, Transition, Verdict,
+    calm::Calm,
     defect::Defect,
     flow::{Flow, Losses},
     latency::Latency,
@@ -22,6 +23,8 @@ pub struct Path {
     pub(super) flows: Box<[[Flow; 2]]>,
     pub(super) losses: Box<[[Losses; 2]]>,
     pub(super) latency: Latency,
+    /// Since and until when ticks need not look at the rest.
+    pub(super) calm: Option<Calm>,
 }
 
 impl Path {
@@ -34,6 +37,7 @@ impl Path {
             flows: vec![[Flow::default(); 2]; flows].into_boxed_slice(),
             losses: vec![[Losses::default(); 2]; flows].into_boxed_slice(),
             latency: Latency::default(),
+            calm: None,
         }
     }
 
@@ -51,6 +55,7 @@ impl Path {
         now: Nanos,
         settings: &Settings,
     ) {
+        self.calm = None;
         if let Outcome::Answered { round_trip } = outcome {
             for direction in Direction::ALL {
                 self.pass(flow, direction, now, settings);
@@ -174,6 +179,9 @@ impl Path {
         settings: &Settings,
         sink: &mut impl FnMut(Transition),
     ) {
+        if self.is_calm(now, settings) {
+            return;
+        }
         self.latency.expire(now, settings);
         for direction in Direction::ALL {
             let recovered = self.judge(direction as usize, now, settings);
@@ -184,6 +192,7 @@ impl Path {
                 sink(Transition { at: now, direction, from, to, cause: reported.cause });
             }
         }
+        self.calm_down(settings);
     }
 
     /// Lets the track of a direction decide, and its flows with it. Returns whether it has come from an alarm.

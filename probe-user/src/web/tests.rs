@@ -47,6 +47,7 @@ impl Source for Fake {
             rtt: Vec::new(),
             regions: Vec::new(),
             hooks: Vec::new(),
+            lateness: crate::lateness::Lateness::default(),
         }
     }
 
