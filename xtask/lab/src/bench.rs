@@ -3,10 +3,12 @@
 //! - [`overlay`]: what a TCP stream feels of a sick path, by who chooses its route.
 //! - [`program`]: the kernel program alone, by `BPF_PROG_TEST_RUN`.
 //! - [`reflectors`]: whole reflectors under the same load.
+//! - [`truth`]: round trips and losses that tools report on an idle and on a busy host.
 
 mod overlay;
 mod program;
 mod reflectors;
+mod truth;
 
 use std::path::PathBuf;
 
@@ -20,6 +22,8 @@ pub(crate) enum Subject {
     Reflector(Options),
     /// How long a TCP stream stands still where a path falls sick, beside Babel and BFD
     Overlay(overlay::Options),
+    /// How wrong round trips and losses are on a busy host, beside fping, irtt and stamp-suite
+    Truth(truth::Options),
 }
 
 /// What to measure reflectors with.
@@ -45,6 +49,7 @@ pub(crate) fn run(subject: &Subject) -> Result<bool> {
             Ok(true)
         }
         Subject::Overlay(options) => overlay::run(options),
+        Subject::Truth(options) => truth::run(options),
     }
 }
 

@@ -1,0 +1,178 @@
+//! The figures as a part of the benchmark.
+
+use std::iter;
+
+use figures::{Axis, Cell, Part, Plot, Samples, Series, Table, Target, Unit};
+
+use super::{
+    INTERVAL, Load, Run,
+    contender::{ALL, Contender, P50, P99},
+    link::Bed,
+};
+
+/// Our error, as a share of the best userspace tool's, is at most this.
+const LIMIT: f64 = 1.0 / 20.0;
+
+/// All that was found.
+pub(super) fn part(runs: &[Run], bed: &Bed, versions: Vec<String>, is_quick: bool) -> Part {
+    Part {
+        name: "truth".to_owned(),
+        title: "What a busy host does to the figures".to_owned(),
+        method: method(runs, bed),
+        tables: vec![table(runs)],
+        plots: vec![plot(runs)],
+        targets: targets(runs, is_quick),
+        notes: notes(runs),
+        versions,
+    }
+}
+
+fn method(runs: &[Run], bed: &Bed) -> Vec<String> {
+    let rounds = of(runs, Contender::Agent, Load::Idle).count();
+    let plural = if rounds == 1 { "" } else { "s" };
+    let (probes, interval) = (bed.probes, INTERVAL.as_millis());
+    vec![
+        format!(
+            "One veth pair between two network namespaces, without a router, a delay or a loss. What its true round trip is, \
+             a few microseconds, is the kernel's own, so the whole round trip that a tool reports counts as its error, and \
+             every loss that it reports is a false one. {rounds} round{plural}; in each, every tool sends {probes} probes, one \
+             every {interval} ms, first on an idle host, then with a busy loop at normal priority for each core. They take \
+             turns, each round with another one first. Figures: median of the rounds (lowest to highest)."
+        ),
+        format!(
+            "linkprobe run: two agents that probe one another; the last {probes} round trips of one of them as its API has \
+             them, and the losses of both. linkprobe ping: with linkprobe reflect at the other end, both by XDP and TC, or both \
+             by sockets, which shows what the host adds. fping: ICMP echo, which the other end's kernel answers, and the time \
+             of arrival is the kernel's; so it has no userspace at the far end. irtt and stamp-suite: client and server, or \
+             sender and reflector, in userspace at both ends, less the time that the far end says it has held a probe."
+        ),
+    ]
+}
+
+/// The runs of one tool.
+fn of(runs: &[Run], contender: Contender, load: Load) -> impl Iterator<Item = &Run> {
+    runs.iter().filter(move |run| run.contender == contender && run.load == load)
+}
+
+/// A quantile of one tool, of each round.
+fn quantiles(runs: &[Run], contender: Contender, load: Load, share: f64) -> Vec<f64> {
+    of(runs, contender, load).filter_map(|run| run.outcome.quantile(share)).collect()
+}
+
+/// How many times one is as much as another, round by round.
+fn ratios(ones: &[f64], others: &[f64]) -> Vec<f64> {
+    iter::zip(ones, others).map(|(one, other)| one / other).collect()
+}
+
+fn table(runs: &[Run]) -> Table {
+    let ours = quantiles(runs, Contender::Agent, Load::Loaded, P99);
+    let row = |contender: Contender| {
+        let seconds = |load, share| -> Cell {
+            Samples::new(Unit::Seconds, quantiles(runs, contender, load, share)).into()
+        };
+        let loaded = quantiles(runs, contender, Load::Loaded, P99);
+        vec![
+            contender.to_string().into(),
+            seconds(Load::Idle, P50),
+            seconds(Load::Idle, P99),
+            seconds(Load::Loaded, P50),
+            seconds(Load::Loaded, P99),
+            seconds(Load::Loaded, ALL),
+            lost(runs, &[contender]).into(),
+            Samples::new(Unit::Times, ratios(&loaded, &ours)).into(),
+        ]
+    };
+    let columns = [
+        "",
+        "idle p50",
+        "idle p99",
+        "loaded p50",
+        "loaded p99",
+        "loaded max",
+        "false loss",
+        "loaded p99, times linkprobe run's",
+    ];
+    Table {
+        title: "Error of the round trip".to_owned(),
+        columns: columns.map(ToOwned::to_owned).to_vec(),
+        rows: Contender::ALL.map(row).to_vec(),
+    }
+}
+
+/// False losses of some tools in all of their runs, in words.
+fn lost(runs: &[Run], of: &[Contender]) -> String {
+    let (lost, sent) = losses(runs, of);
+    format!("{lost} of {sent}")
+}
+
+fn losses(runs: &[Run], of: &[Contender]) -> (u64, u64) {
+    let theirs = runs.iter().filter(|run| of.contains(&run.contender));
+    theirs.fold((0, 0), |(lost, sent), run| (lost + run.outcome.lost, sent + run.outcome.sent))
+}
+
+/// Of each tool under load, how bad one probe in so many is.
+fn plot(runs: &[Run]) -> Plot {
+    let axis = |label: &str, unit| Axis { label: label.to_owned(), unit, logarithmic: true };
+    Plot {
+        title: "Error of the round trip on a busy host, median of the rounds".to_owned(),
+        x: axis("one probe in so many is at least as wrong", Unit::Number),
+        y: axis("error", Unit::Seconds),
+        series: Contender::ALL.map(|contender| curve(runs, contender)).to_vec(),
+    }
+}
+
+fn curve(runs: &[Run], contender: Contender) -> Series {
+    let first = of(runs, contender, Load::Loaded).next();
+    let shares = first.into_iter().flat_map(|run| &run.outcome.quantiles);
+    let points = shares.filter_map(|(share, _)| {
+        let seconds = quantiles(runs, contender, Load::Loaded, *share);
+        let answered = first.map_or(0, |run| run.outcome.sent - run.outcome.lost) as f64;
+        // Of all of them, the worst is one in as many as there are.
+        let one_in = (1.0 / (1.0 - share)).min(answered);
+        Some((one_in, Samples::new(Unit::Seconds, seconds).median()?))
+    });
+    Series { name: contender.to_string(), points: points.collect() }
+}
+
+fn targets(runs: &[Run], is_quick: bool) -> Vec<Target> {
+    let ours = quantiles(runs, Contender::Agent, Load::Loaded, P99);
+    let theirs = Contender::PEERS.map(|peer| quantiles(runs, peer, Load::Loaded, P99));
+    let best: Vec<f64> = (0..ours.len())
+        .map(|round| {
+            theirs.iter().filter_map(|of| of.get(round)).copied().fold(f64::INFINITY, f64::min)
+        })
+        .collect();
+    let shares = Samples::new(Unit::Times, ratios(&ours, &best));
+    let is_small = shares.median().is_some_and(|median| median <= LIMIT);
+    let is_none = losses(runs, &Contender::OURS).0 == 0;
+    let what = "RTT error on a busy host, p99: at most 0.05 x that of the best userspace tool of the round";
+    let mut targets = vec![
+        Target::new(what, shares.show(), is_small),
+        Target::new("false loss by XDP and TC: none", lost(runs, &Contender::OURS), is_none),
+    ];
+    if is_quick {
+        targets[0].met = None;
+    }
+    targets
+}
+
+fn notes(runs: &[Run]) -> Vec<String> {
+    let share = |load: Load, of: fn(&Run) -> f64| {
+        let values = runs.iter().filter(|run| run.load == load).map(of).collect();
+        Samples::new(Unit::Share, values).show()
+    };
+    let mut notes: Vec<String> = [Load::Idle, Load::Loaded]
+        .map(|load| {
+            format!(
+                "The processors during the runs, {load}: busy {}, of that stolen by the hypervisor {} of their time.",
+                share(load, |run| run.cpu.busy()),
+                share(load, |run| run.cpu.stolen()),
+            )
+        })
+        .to_vec();
+    notes.push(
+        "Curves of linkprobe and stamp-suite are straight between the quantiles that they tell."
+            .to_owned(),
+    );
+    notes
+}
