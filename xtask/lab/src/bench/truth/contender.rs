@@ -35,7 +35,10 @@ impl Contender {
     /// Those that others wrote, in userspace.
     pub(super) const PEERS: [Self; 3] = [Self::Fping, Self::Irtt, Self::StampSuite];
 
-    /// Those whose loss and error have to be small.
+    /// Those of them that are in userspace at both ends.
+    pub(super) const BOTH_ENDS: [Self; 2] = [Self::Irtt, Self::StampSuite];
+
+    /// Those in the kernel, whose losses have to be none.
     pub(super) const OURS: [Self; 2] = [Self::Agent, Self::Ping];
 
     /// One run.

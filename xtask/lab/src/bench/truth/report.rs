@@ -8,6 +8,7 @@ use super::{
     INTERVAL, Load, Run,
     contender::{ALL, Contender, P50, P99},
     link::Bed,
+    load::Cpu,
 };
 
 /// Our error, as a share of the best userspace tool's, is at most this.
@@ -20,7 +21,7 @@ pub(super) fn part(runs: &[Run], bed: &Bed, versions: Vec<String>, is_quick: boo
         title: "What a busy host does to the figures".to_owned(),
         method: method(runs, bed),
         tables: vec![table(runs)],
-        plots: vec![plot(runs)],
+        plots: vec![plot(runs, bed.probes)],
         targets: targets(runs, is_quick),
         notes: notes(runs),
         versions,
@@ -39,13 +40,12 @@ fn method(runs: &[Run], bed: &Bed) -> Vec<String> {
              every {interval} ms, first on an idle host, then with a busy loop at normal priority for each core. They take \
              turns, each round with another one first. Figures: median of the rounds (lowest to highest)."
         ),
-        format!(
-            "linkprobe run: two agents that probe one another; the last {probes} round trips of one of them as its API has \
-             them, and the losses of both. linkprobe ping: with linkprobe reflect at the other end, both by XDP and TC, or both \
-             by sockets, which shows what the host adds. fping: ICMP echo, which the other end's kernel answers, and the time \
-             of arrival is the kernel's; so it has no userspace at the far end. irtt and stamp-suite: client and server, or \
-             sender and reflector, in userspace at both ends, less the time that the far end says it has held a probe."
-        ),
+        "linkprobe run: two agents that probe one another; the last round trips of one of them, up to 256, as its API has \
+         them, and the losses of both. linkprobe ping: with linkprobe reflect at the other end, both by XDP and TC, or both \
+         by sockets, which shows what the host adds. fping: ICMP echo. The other end's kernel answers, and the time of \
+         arrival is the kernel's; what is userspace's is the time of sending. irtt and stamp-suite: client and server, or \
+         sender and reflector, in userspace at both ends, less the time that the far end says it has held a probe."
+            .to_owned(),
     ]
 }
 
@@ -111,38 +111,40 @@ fn losses(runs: &[Run], of: &[Contender]) -> (u64, u64) {
 }
 
 /// Of each tool under load, how bad one probe in so many is.
-fn plot(runs: &[Run]) -> Plot {
+fn plot(runs: &[Run], probes: u32) -> Plot {
     let axis = |label: &str, unit| Axis { label: label.to_owned(), unit, logarithmic: true };
     Plot {
         title: "Error of the round trip on a busy host, median of the rounds".to_owned(),
         x: axis("one probe in so many is at least as wrong", Unit::Number),
         y: axis("error", Unit::Seconds),
-        series: Contender::ALL.map(|contender| curve(runs, contender)).to_vec(),
+        series: Contender::ALL.map(|contender| curve(runs, contender, probes)).to_vec(),
     }
 }
 
-fn curve(runs: &[Run], contender: Contender) -> Series {
+fn curve(runs: &[Run], contender: Contender, probes: u32) -> Series {
     let first = of(runs, contender, Load::Loaded).next();
     let shares = first.into_iter().flat_map(|run| &run.outcome.quantiles);
     let points = shares.filter_map(|(share, _)| {
         let seconds = quantiles(runs, contender, Load::Loaded, *share);
-        let answered = first.map_or(0, |run| run.outcome.sent - run.outcome.lost) as f64;
         // Of all of them, the worst is one in as many as there are.
-        let one_in = (1.0 / (1.0 - share)).min(answered);
+        let one_in = (1.0 / (1.0 - share)).round().min(f64::from(probes));
         Some((one_in, Samples::new(Unit::Seconds, seconds).median()?))
     });
     Series { name: contender.to_string(), points: points.collect() }
 }
 
-fn targets(runs: &[Run], is_quick: bool) -> Vec<Target> {
+/// Our p99 under load as a share of that of the best of some, round by round.
+fn shares_of_best(runs: &[Run], peers: &[Contender]) -> Samples {
     let ours = quantiles(runs, Contender::Agent, Load::Loaded, P99);
-    let theirs = Contender::PEERS.map(|peer| quantiles(runs, peer, Load::Loaded, P99));
-    let best: Vec<f64> = (0..ours.len())
-        .map(|round| {
-            theirs.iter().filter_map(|of| of.get(round)).copied().fold(f64::INFINITY, f64::min)
-        })
-        .collect();
-    let shares = Samples::new(Unit::Times, ratios(&ours, &best));
+    let of_peer = |peer: &Contender| quantiles(runs, *peer, Load::Loaded, P99);
+    let theirs: Vec<Vec<f64>> = peers.iter().map(of_peer).collect();
+    let best = |round: usize| theirs.iter().map(|of| of[round]).fold(f64::INFINITY, f64::min);
+    let best: Vec<f64> = (0..ours.len()).map(best).collect();
+    Samples::new(Unit::Times, ratios(&ours, &best))
+}
+
+fn targets(runs: &[Run], is_quick: bool) -> Vec<Target> {
+    let shares = shares_of_best(runs, &Contender::PEERS);
     let is_small = shares.median().is_some_and(|median| median <= LIMIT);
     let is_none = losses(runs, &Contender::OURS).0 == 0;
     let what = "RTT error on a busy host, p99: at most 0.05 x that of the best userspace tool of the round";
@@ -157,22 +159,71 @@ fn targets(runs: &[Run], is_quick: bool) -> Vec<Target> {
 }
 
 fn notes(runs: &[Run]) -> Vec<String> {
-    let share = |load: Load, of: fn(&Run) -> f64| {
-        let values = runs.iter().filter(|run| run.load == load).map(of).collect();
+    let share = |load: Load, of: fn(Cpu) -> f64| {
+        let values = runs.iter().filter(|run| run.load == load).map(|run| of(run.cpu)).collect();
         Samples::new(Unit::Share, values).show()
     };
-    let mut notes: Vec<String> = [Load::Idle, Load::Loaded]
-        .map(|load| {
-            format!(
-                "The processors during the runs, {load}: busy {}, of that stolen by the hypervisor {} of their time.",
-                share(load, |run| run.cpu.busy()),
-                share(load, |run| run.cpu.stolen()),
-            )
-        })
-        .to_vec();
-    notes.push(
-        "Curves of linkprobe and stamp-suite are straight between the quantiles that they tell."
+    let processors = |load: Load| {
+        let (busy, stolen) = (share(load, Cpu::busy), share(load, Cpu::stolen));
+        format!("Of the processors' time, {load}: busy {busy}, stolen by the hypervisor {stolen}.")
+    };
+    let far = shares_of_best(runs, &Contender::BOTH_ENDS).show();
+    vec![
+        format!(
+            "Against the better of irtt and stamp-suite, which are in userspace at both ends, p99 on a busy host is {far}."
+        ),
+        processors(Load::Idle),
+        processors(Load::Loaded),
+        "The curves of linkprobe and stamp-suite are straight between the quantiles that they tell."
             .to_owned(),
-    );
-    notes
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::contender::Outcome, *};
+
+    fn run(contender: Contender, load: Load, p99: f64, lost: u64) -> Run {
+        let quantiles = vec![(P50, p99 / 2.0), (P99, p99), (ALL, 2.0 * p99)];
+        let outcome = Outcome { sent: 100, lost, quantiles };
+        Run { contender, load, outcome, cpu: Cpu::default() }
+    }
+
+    /// Two rounds, in which another peer is the best each time.
+    fn runs(ours: f64, lost: u64) -> Vec<Run> {
+        let mut runs = Vec::new();
+        for (fping, irtt) in [(100.0, 400.0), (400.0, 200.0)] {
+            for load in [Load::Idle, Load::Loaded] {
+                runs.push(run(Contender::Agent, load, ours, lost));
+                runs.push(run(Contender::Ping, load, ours, 0));
+                runs.push(run(Contender::Socket, load, 1.0, 7));
+                runs.push(run(Contender::Fping, load, fping, 3));
+                runs.push(run(Contender::Irtt, load, irtt, 0));
+                runs.push(run(Contender::StampSuite, load, 1_000.0, 0));
+            }
+        }
+        runs
+    }
+
+    #[test]
+    fn the_best_peer_of_each_round_sets_the_target_and_our_own_sockets_do_not() {
+        assert_eq!(shares_of_best(&runs(6.0, 0), &Contender::PEERS).values, [0.06, 0.03]);
+        let met = |ours, lost, is_quick| -> Vec<Option<bool>> {
+            targets(&runs(ours, lost), is_quick).iter().map(|target| target.met).collect()
+        };
+        assert_eq!(met(6.0, 0, false), [Some(true), Some(true)]);
+        assert_eq!(met(7.0, 0, false), [Some(false), Some(true)]);
+        assert_eq!(met(6.0, 1, false), [Some(true), Some(false)]);
+        assert_eq!(met(7.0, 0, true), [None, Some(true)]);
+    }
+
+    #[test]
+    fn a_table_has_a_row_for_each_and_a_curve_ends_at_the_worst() {
+        let runs = runs(6.0, 0);
+        let table = table(&runs);
+        assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
+        assert_eq!(table.rows[3][6].show(), "12 of 400");
+        let curve = curve(&runs, Contender::Agent, 256);
+        assert_eq!(curve.points, [(2.0, 3.0), (100.0, 6.0), (256.0, 12.0)]);
+    }
 }
