@@ -1,7 +1,7 @@
 //! The link: one veth pair between two namespaces, without a router and without a delay.
 //!
-//! This kernel's own round trip over it is a few microseconds, and they count as the tool's error: no delay that userspace
-//! makes would be known better than that on a busy host, and no qdisc that makes one can be relied on to be in the kernel.
+//! The kernel's own round trip over it counts as the tool's error. A delay that userspace makes would not be known on a busy
+//! host, and the qdiscs that could make one in the kernel, `fq` by time of departure and `netem`, are not in every kernel.
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 

@@ -90,6 +90,12 @@ impl Cpu {
         Some(Self { total: ticks.iter().sum(), idle: idle + waiting, steal })
     }
 
+    /// So many ticks, of them so many idle.
+    #[cfg(test)]
+    pub(super) const fn of(total: u64, idle: u64) -> Self {
+        Self { total, idle, steal: 0 }
+    }
+
     /// What they have done since an earlier time.
     pub(super) const fn since(self, before: Self) -> Self {
         Self {

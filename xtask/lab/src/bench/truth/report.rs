@@ -14,6 +14,9 @@ use super::{
 /// Our error, as a share of the best userspace tool's, is at most this.
 const LIMIT: f64 = 1.0 / 20.0;
 
+/// A host that is busier than this is not idle: no tool here takes as much.
+const MOST_BUSY: f64 = 0.3;
+
 /// All that was found.
 pub(super) fn part(runs: &[Run], bed: &Bed, versions: Vec<String>, is_quick: bool) -> Part {
     Part {
@@ -34,8 +37,8 @@ fn method(runs: &[Run], bed: &Bed) -> Vec<String> {
     let (probes, interval) = (bed.probes, INTERVAL.as_millis());
     vec![
         format!(
-            "One veth pair between two network namespaces, without a router, a delay or a loss. What its true round trip is, \
-             a few microseconds, is the kernel's own, so the whole round trip that a tool reports counts as its error, and \
+            "One veth pair between two network namespaces, without a router, a delay or a loss. Its true round trip is the \
+             kernel's own, and nothing tells it apart: so the whole round trip that a tool reports counts as its error, and \
              every loss that it reports is a false one. {rounds} round{plural}; in each, every tool sends {probes} probes, one \
              every {interval} ms, first on an idle host, then with a busy loop at normal priority for each core. They take \
              turns, each round with another one first. Figures: median of the rounds (lowest to highest)."
@@ -43,8 +46,9 @@ fn method(runs: &[Run], bed: &Bed) -> Vec<String> {
         "linkprobe run: two agents that probe one another; the last round trips of one of them, up to 256, as its API has \
          them, and the losses of both. linkprobe ping: with linkprobe reflect at the other end, both by XDP and TC, or both \
          by sockets, which shows what the host adds. fping: ICMP echo. The other end's kernel answers, and the time of \
-         arrival is the kernel's; what is userspace's is the time of sending. irtt and stamp-suite: client and server, or \
-         sender and reflector, in userspace at both ends, less the time that the far end says it has held a probe."
+         arrival is the kernel's; what is userspace's is the time of sending. irtt: client and server, in userspace at both ends, less the time that the \
+         server says it has held a probe. stamp-suite: sender and reflector, in userspace at both ends; its round trips \
+         include the time that the reflector has held a probe, and are taken as it tells them."
             .to_owned(),
     ]
 }
@@ -168,7 +172,7 @@ fn notes(runs: &[Run]) -> Vec<String> {
         format!("Of the processors' time, {load}: busy {busy}, stolen by the hypervisor {stolen}.")
     };
     let far = shares_of_best(runs, &Contender::BOTH_ENDS).show();
-    vec![
+    let mut notes = vec![
         format!(
             "Against the better of irtt and stamp-suite, which are in userspace at both ends, p99 on a busy host is {far}."
         ),
@@ -176,7 +180,21 @@ fn notes(runs: &[Run]) -> Vec<String> {
         processors(Load::Loaded),
         "The curves of linkprobe and stamp-suite are straight between the quantiles that they tell."
             .to_owned(),
-    ]
+    ];
+    if was_disturbed(runs) {
+        notes.push(
+            "The idle runs were not idle: something else kept the processors busy in half of them or more. No column is \
+             that of an idle host then, and under load there was more than the busy loops."
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+/// Whether the host had other things to do in half of the runs or more in which it was to be idle.
+fn was_disturbed(runs: &[Run]) -> bool {
+    let busy = runs.iter().filter(|run| run.load == Load::Idle).map(|run| run.cpu.busy()).collect();
+    Samples::new(Unit::Share, busy).median().is_some_and(|median| median > MOST_BUSY)
 }
 
 #[cfg(test)]
@@ -215,6 +233,20 @@ mod tests {
         assert_eq!(met(7.0, 0, false), [Some(false), Some(true)]);
         assert_eq!(met(6.0, 1, false), [Some(true), Some(false)]);
         assert_eq!(met(7.0, 0, true), [None, Some(true)]);
+    }
+
+    #[test]
+    fn a_host_that_is_busy_in_the_idle_runs_is_told_of() {
+        let mut runs = runs(6.0, 0);
+        let told = |runs: &[Run]| notes(runs).iter().any(|note| note.contains("were not idle"));
+        runs.iter_mut().for_each(|run| run.cpu = Cpu::of(100, 95));
+        assert!(!told(&runs));
+        runs.iter_mut()
+            .filter(|run| run.load == Load::Loaded)
+            .for_each(|run| run.cpu = Cpu::of(100, 0));
+        assert!(!told(&runs));
+        runs.iter_mut().for_each(|run| run.cpu = Cpu::of(100, 5));
+        assert!(told(&runs));
     }
 
     #[test]
