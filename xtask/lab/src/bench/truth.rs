@@ -1,5 +1,5 @@
-//! `lab bench truth`: round trips over a link that has none to speak of, as several tools report them, on an idle host and
-//! on a busy one. Whatever a tool reports there, and whatever it misses, is its own host's doing.
+//! `lab bench truth`: round trips over a link that has none to speak of, as several tools report them, on an idle
+//! host and on a busy one. Whatever a tool reports there, and whatever it misses, is its own host's doing.
 //!
 //! - [`link`]: the link.
 //! - [`contender`]: who measures, and what a run comes to.

@@ -77,11 +77,12 @@ pub(super) struct Outcome {
     pub(super) sent: u64,
     /// Probes that the tool says were lost, or held lost for a time.
     pub(super) lost: u64,
-    /// Round trips: shares of the answered probes, rising, and the seconds that so many of them took at most. The median,
-    /// [`P50`], the 99th percentile, [`P99`], and all of them, [`ALL`], are there.
+    /// Round trips: shares of the answered probes, rising, and the seconds that so many of them took at most. Among
+    /// them are the median, [`P50`], the 99th percentile, [`P99`], and the worst, [`ALL`].
     pub(super) quantiles: Vec<(f64, f64)>,
 }
 
+/// Shares that every tool tells of.
 pub(super) const P50: f64 = 0.5;
 pub(super) const P99: f64 = 0.99;
 pub(super) const ALL: f64 = 1.0;

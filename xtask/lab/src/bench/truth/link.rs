@@ -1,7 +1,8 @@
 //! The link: one veth pair between two namespaces, without a router and without a delay.
 //!
-//! The kernel's own round trip over it counts as the tool's error. A delay that userspace makes would not be known on a busy
-//! host, and the qdiscs that could make one in the kernel, `fq` by time of departure and `netem`, are not in every kernel.
+//! The kernel's own round trip over it counts as the tool's error. A delay that userspace makes would not be known
+//! on a busy host, and the qdiscs that could make one in the kernel, `fq` by time of departure and `netem`, are not
+//! in every kernel.
 
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
