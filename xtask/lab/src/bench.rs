@@ -1,14 +1,36 @@
 //! `lab bench`: measurements, as ratios within one run.
 //!
+//! - [`agent`]: what a probe costs, all in all, beside those who ping from userspace.
+//! - [`scale`]: what grows with the number of paths, and how fast.
+//! - [`wide`]: what both need: a network with many addresses, and an agent with as many peers.
+//! - [`cost`]: CPU time and memory of processes, BPF maps among it.
+//! - [`scrape`]: what an agent says by HTTP, and how long it takes.
 //! - [`overlay`]: what a TCP stream feels of a sick path, by who chooses its route.
+//! - [`path`](mod@path): what the packet path costs, and ordinary traffic on it.
+//! - [`send`]: what it takes to send a packet, by `sendmmsg` and by AF_XDP.
+//! - [`cpu`]: the time that threads take; [`datagrams`]: many of them at once; [`frame`]: whole frames;
+//!   [`slices`]: what one thing takes of a thread's time.
 //! - [`reflector`]: what a reflected packet costs.
 //! - [`program`]: of it, the kernel program alone, by `BPF_PROG_TEST_RUN`.
 //! - [`reflectors`]: of it, whole reflectors under the same load.
+//! - [`truth`]: round trips and losses that tools report on an idle and on a busy host.
 
+mod agent;
+mod cost;
+mod cpu;
+mod datagrams;
+mod frame;
 mod overlay;
+mod path;
 mod program;
 mod reflector;
 mod reflectors;
+mod scale;
+mod scrape;
+mod send;
+mod slices;
+mod truth;
+mod wide;
 
 use std::{io::stdout, path::Path, process::Command};
 
@@ -23,6 +45,16 @@ pub(crate) enum Subject {
     Reflector(reflector::Options),
     /// How long a TCP stream stands still where a path falls sick, beside Babel and BFD
     Overlay(overlay::Options),
+    /// What the programs cost each kind of packet, and how much ordinary traffic loses by them
+    Path(path::Options),
+    /// What a probe costs to send, by `sendmmsg` and by AF_XDP
+    Send(send::Options),
+    /// What a probe costs, agent and reflector together, beside fping, irtt and stamp-suite
+    Agent(agent::Options),
+    /// CPU, memory, start and scrapes against the number of paths
+    Scale(scale::Options),
+    /// How wrong round trips and losses are on a busy host, beside fping, irtt and stamp-suite
+    Truth(truth::Options),
 }
 
 /// Measures, and prints figures, ratios and targets. A target that is missed is no failure: it says so.
@@ -33,6 +65,11 @@ pub(crate) fn run(subject: &Subject) -> Result<bool> {
     match subject {
         Subject::Reflector(options) => reflector::run(options),
         Subject::Overlay(options) => overlay::run(options),
+        Subject::Path(options) => path::run(options),
+        Subject::Send(options) => send::run(options),
+        Subject::Agent(options) => agent::run(options),
+        Subject::Scale(options) => scale::run(options),
+        Subject::Truth(options) => truth::run(options),
     }
 }
 
