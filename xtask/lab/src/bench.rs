@@ -1,14 +1,24 @@
 //! `lab bench`: measurements, as ratios within one run.
 //!
+//! - [`agent`]: what a probe costs, all in all, beside those who ping from userspace.
+//! - [`scale`]: what grows with the number of paths, and how fast.
+//! - [`wide`]: what both need: a network with many addresses, and an agent with as many peers.
+//! - [`cost`]: CPU time and memory of processes, BPF maps among it.
+//! - [`scrape`]: what an agent says by HTTP, and how long it takes.
 //! - [`overlay`]: what a TCP stream feels of a sick path, by who chooses its route.
 //! - [`reflector`]: what a reflected packet costs.
 //! - [`program`]: of it, the kernel program alone, by `BPF_PROG_TEST_RUN`.
 //! - [`reflectors`]: of it, whole reflectors under the same load.
 
+mod agent;
+mod cost;
 mod overlay;
 mod program;
 mod reflector;
 mod reflectors;
+mod scale;
+mod scrape;
+mod wide;
 
 use std::{io::stdout, path::Path, process::Command};
 
@@ -23,6 +33,10 @@ pub(crate) enum Subject {
     Reflector(reflector::Options),
     /// How long a TCP stream stands still where a path falls sick, beside Babel and BFD
     Overlay(overlay::Options),
+    /// What a probe costs, agent and reflector together, beside fping, irtt and stamp-suite
+    Agent(agent::Options),
+    /// CPU, memory, start and scrapes against the number of paths
+    Scale(scale::Options),
 }
 
 /// Measures, and prints figures, ratios and targets. A target that is missed is no failure: it says so.
@@ -33,6 +47,8 @@ pub(crate) fn run(subject: &Subject) -> Result<bool> {
     match subject {
         Subject::Reflector(options) => reflector::run(options),
         Subject::Overlay(options) => overlay::run(options),
+        Subject::Agent(options) => agent::run(options),
+        Subject::Scale(options) => scale::run(options),
     }
 }
 
