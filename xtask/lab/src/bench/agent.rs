@@ -36,6 +36,9 @@ pub(crate) struct Options {
     /// Fewer and shorter rounds at fewer rates: good for a look, not for a figure. No target is judged
     #[arg(long)]
     quick: bool,
+    /// Only these rates, in probes a second
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(10..=600_000))]
+    rates: Vec<usize>,
     /// Write all that was measured to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -49,16 +52,18 @@ const COMPARED: usize = 10_000;
 const PINNED: usize = 100_000;
 
 impl Options {
-    const fn rates(&self) -> &'static [usize] {
-        RATES[self.quick as usize]
+    fn rates(&self) -> &[usize] {
+        if self.rates.is_empty() { RATES[usize::from(self.quick)] } else { &self.rates }
     }
 
-    /// How often each is measured at a rate. At the highest one, that others do not reach it is measured once.
+    /// How often each is measured at a rate. At the highest one, that others do not reach it is measured once; at the lowest
+    /// one, what nobody would notice is measured less often.
     fn rounds(&self, contender: Contender, rate: usize) -> usize {
         match rate {
             _ if self.quick => 1,
             PINNED if contender == Contender::Ours => 3,
             PINNED => 1,
+            100 => 3,
             _ => 5,
         }
     }

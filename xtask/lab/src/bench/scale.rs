@@ -18,7 +18,6 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use figures::Part;
 use lab::Pair;
 use run::Run;
 use scraped::Scraped;
@@ -34,6 +33,9 @@ pub(crate) struct Options {
     /// One round, shorter and with fewer paths: good for a look, not for a figure. No target is judged
     #[arg(long)]
     quick: bool,
+    /// Only these numbers of paths
+    #[arg(long, value_delimiter = ',', value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=60_000))]
+    sizes: Vec<usize>,
     /// Write all that was measured to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -68,7 +70,8 @@ struct Size {
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let quick = usize::from(options.quick);
     let size = |paths: &usize| Size { paths: *paths, runs: Vec::new(), scraped: Vec::new() };
-    let mut sizes: Vec<Size> = SIZES[quick].iter().map(size).collect();
+    let wanted = if options.sizes.is_empty() { SIZES[quick] } else { &options.sizes };
+    let mut sizes: Vec<Size> = wanted.iter().map(size).collect();
     let pair = Pair::build(sizes.iter().map(|size| size.paths).max().unwrap_or(0))?;
     for round in 0..ROUNDS[quick] {
         for size in &mut sizes {
@@ -77,7 +80,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             measure(&pair, options, round, size).with_context(|| format!("{paths} paths"))?;
         }
     }
-    let part: Part = table::part(&sizes, options.quick);
+    let part = table::part(&sizes, options.quick);
     deliver(&part, options.json.as_deref())?;
     Ok(true)
 }

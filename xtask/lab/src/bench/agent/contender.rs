@@ -55,6 +55,7 @@ impl Contender {
             Self::Irtt if rate / PER_PATH > CLIENTS => {
                 Some(format!("out of reach: {} processes", rate / PER_PATH))
             }
+            Self::IrttOne if rate <= CLIENTS => Some("not measured at this rate".to_owned()),
             _ => None,
         }
     }
