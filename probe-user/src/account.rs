@@ -12,6 +12,7 @@
 //! - [`rtt`]: how long an answer may take, and the distribution of round trips.
 //! - [`located`]: where losses are of which nothing tells it.
 //! - [`path`](mod@path): the flows to one peer, and what its silence means.
+//! - `rest`: when there is nothing to judge.
 //! - `visits`: the peer's own probes.
 
 #[cfg(any(test, feature = "simulation"))]
@@ -20,6 +21,7 @@ pub mod flow;
 pub mod located;
 pub mod model;
 pub mod path;
+mod rest;
 pub mod rtt;
 mod visits;
 

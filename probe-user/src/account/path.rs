@@ -6,6 +6,7 @@ use super::{
     Lost, Memory, Outcome, Rules, SILENT_PROBES,
     flow::Flow,
     located::{Clues, Located, Place},
+    rest::{Rest, Seen},
     visits::{CONVINCING, Latest, Sums, Visits},
 };
 use crate::{health::defect::Defect, verdict::Nanos};
@@ -26,6 +27,7 @@ pub struct Path {
     pub(super) located: Located,
     /// When the first probe left that is overdue since the last answer.
     pub(super) overdue_since: Option<Nanos>,
+    pub(super) rest: Rest,
 }
 
 impl Path {
@@ -38,6 +40,7 @@ impl Path {
             visits: Visits::default(),
             located: Located::default(),
             overdue_since: None,
+            rest: Rest::default(),
         }
     }
 
@@ -50,6 +53,7 @@ impl Path {
     /// Probes are sent at another pace from now on.
     pub const fn set_interval(&mut self, interval: Nanos) {
         self.rules.interval = interval;
+        self.rest.end();
     }
 
     /// Takes in whether the way there is unknown, which matters to [`Defect::Revalidation`] alone.
@@ -72,22 +76,23 @@ impl Path {
         now: Nanos,
         sink: &mut impl FnMut(usize, Nanos, Outcome),
     ) {
+        let seen = Seen { sums: Sums::of(memories), packets: arrivals.packets };
+        if self.rest.lasts(seen, now) {
+            return;
+        }
         let answered_at = memories.iter().map(Memory::answered_at).max().unwrap_or(0);
         if answered_at != self.visits.answered_at {
             self.overdue_since = None;
         }
-        let sums = || {
-            let sent = memories.iter().map(Memory::sent).fold(0, u32::wrapping_add);
-            let answered = memories.iter().map(Memory::answered).fold(0, u64::wrapping_add);
-            Sums { sent, answered: answered as u32 }
-        };
-        self.visits.note(arrivals, answered_at, now, sums);
+        self.visits.note(arrivals, answered_at, now, seen.sums);
         let silence = self.silence(memories, now);
         let clues = &mut Clues { silence, located: &mut self.located, visits: &self.visits };
         for (index, (flow, memory)) in self.flows.iter_mut().zip(memories).enumerate() {
             let sink = &mut |sent_at, outcome| sink(index, sent_at, outcome);
             flow.judge(memory, &self.rules, now, clues, sink);
         }
+        let until = self.quiet_until(memories, &self.rules);
+        self.rest.begin(seen, now, until);
     }
 
     /// What the path's silence means for its probes; `None` while it is not silent, or while that is open.

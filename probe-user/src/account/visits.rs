@@ -32,7 +32,7 @@ pub(super) struct Visits {
 }
 
 /// Our own probes, on all flows together. Both wrap.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sums {
     pub(super) sent: u32,
     pub(super) answered: u32,
@@ -55,13 +55,7 @@ impl Visits {
     /// The pace is measured over so many.
     const WINDOW: u64 = 32;
 
-    pub(super) fn note(
-        &mut self,
-        arrivals: Arrivals,
-        answered_at: Nanos,
-        now: Nanos,
-        sums: impl FnOnce() -> Sums,
-    ) {
+    pub(super) fn note(&mut self, arrivals: Arrivals, answered_at: Nanos, now: Nanos, sums: Sums) {
         if arrivals.packets < self.packets.max(self.since.0) {
             // A counter that goes back is that of another run.
             *self = Self::default();
@@ -82,7 +76,6 @@ impl Visits {
             let gap = self.last_at.saturating_sub(self.since.1) / visits;
             // Quick to believe that the peer comes often, slow to believe that it does not, and slower yet where our own
             // probes are lost too: it may be that its probes are lost.
-            let sums = sums();
             let sent = sums.sent.wrapping_sub(self.sums.sent);
             let answered = sums.answered.wrapping_sub(self.sums.answered);
             let steps = if u64::from(answered) * 10 >= u64::from(sent) * 9 { 8 } else { 256 };
@@ -157,7 +150,7 @@ mod tests {
             if step <= 80 || step % lost > 0 {
                 (arrivals.packets, arrivals.last_at) = (arrivals.packets + 1, now);
             }
-            visits.note(arrivals, 0, now, Sums::default);
+            visits.note(arrivals, 0, now, Sums::default());
         }
         (visits, 120 * GAP)
     }
@@ -175,7 +168,7 @@ mod tests {
         let mut visits = Visits::default();
         for packets in 1..=40 {
             let last_at = if packets <= 6 { packets } else { packets * GAP };
-            visits.note(Arrivals { packets, last_at }, 0, last_at, Sums::default);
+            visits.note(Arrivals { packets, last_at }, 0, last_at, Sums::default());
         }
         let gap = visits.gap.unwrap();
         assert!(gap > GAP * 9 / 10, "{gap}");
@@ -187,7 +180,7 @@ mod tests {
         let mut visits = Visits::default();
         for packets in 1..=40 {
             let last_at = packets * GAP + if packets > 8 { 60 * SECOND } else { 0 };
-            let sums = || Sums { sent: 60 * packets as u32, answered: packets as u32 };
+            let sums = Sums { sent: 60 * packets as u32, answered: packets as u32 };
             visits.note(Arrivals { packets, last_at }, 0, last_at, sums);
         }
         let gap = visits.gap.unwrap();

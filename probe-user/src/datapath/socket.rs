@@ -88,7 +88,8 @@ impl Socket {
         let replies = match sockets {
             None => None,
             Some(sockets) => {
-                sockets.set_numbering(Box::new(Numbers::new(memory.share())));
+                let numbers = Box::new(Numbers::new(memory.share()));
+                sockets.set_numbering(numbers).map_err(Error::Receive)?;
                 let inboxes = receiving(sockets).map_err(Error::Receive)?;
                 let replies = Replies::new(inboxes, Arc::clone(&tables), memory.share());
                 Some(Arc::new(Mutex::new(replies)))

@@ -119,6 +119,39 @@ pub(crate) fn open(address: SocketAddr) -> io::Result<Option<Socket>> {
     }
 }
 
+/// What is done with datagrams that are longer than what the way takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fragments {
+    /// They are sent in pieces.
+    Allowed,
+    /// They are not sent, or lost on the way. What is sent needs no Identification (RFC 6864, section 4.1), and the kernel
+    /// no random number for it.
+    Never,
+}
+
+/// Says what a socket of IPv4 does with long datagrams.
+///
+/// # Errors
+/// Those of `setsockopt(2)`.
+pub(crate) fn set_fragments(socket: &Socket, fragments: Fragments) -> io::Result<()> {
+    let discovery: libc::c_int = match fragments {
+        Fragments::Allowed => libc::IP_PMTUDISC_WANT,
+        // Not by what routers say of the way: that can be forged.
+        Fragments::Never => libc::IP_PMTUDISC_PROBE,
+    };
+    // SAFETY: the pointer leads to an integer that outlives the call, of the length beside it.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            (&raw const discovery).cast(),
+            size_of_val(&discovery) as libc::socklen_t,
+        )
+    };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Sends a datagram from a socket of the same version of IP.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use std::{
 use socket2::{SockAddr, Socket};
 
 use super::Target;
-use crate::datapath::udp;
+use crate::datapath::udp::{self, Fragments};
 
 /// The ports are looked for from here on, in blocks: the same ones after every restart, so that flows
 /// keep their way through the fabric.
@@ -93,9 +93,14 @@ impl Sockets {
         Ok(())
     }
 
-    /// Has packets numbered before they leave, not as they do.
-    pub fn set_numbering(&mut self, numbering: Box<dyn Numbering>) {
+    /// Has packets numbered before they leave, not as they do. Then they may be long, and arrive in pieces.
+    ///
+    /// # Errors
+    /// Those of `setsockopt(2)`.
+    pub fn set_numbering(&mut self, numbering: Box<dyn Numbering>) -> io::Result<()> {
         self.numbering = Some(numbering);
+        let mut v4 = self.flows.iter().filter_map(|pair| pair.v4.as_ref());
+        v4.try_for_each(|socket| udp::set_fragments(socket, Fragments::Allowed))
     }
 
     /// The same sockets once more, to receive from, and the port of each.
@@ -160,6 +165,8 @@ impl Pair {
         for socket in v4.iter().chain(&v6) {
             socket.set_recv_buffer_size(0)?;
         }
+        // What is not in one piece is no test packet to the programs.
+        v4.as_ref().map_or(Ok(()), |socket| udp::set_fragments(socket, Fragments::Never))?;
         if v4.is_none() && v6.is_none() {
             return Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
         }
