@@ -6,8 +6,9 @@ use anyhow::{Result, ensure};
 
 use crate::{machine::Machine, registry::Entry, site::INTERFACE};
 
-/// Two machines joined by a cable between their interfaces `wan0`: 10.90.0.1/30 here, 10.90.0.2/30 there. The one there has
-/// as many more addresses as are asked for, all reached by the same neighbour. Its drop takes all of it away.
+/// Two machines joined by a cable between their interfaces `wan0`: 10.90.0.1/30 here, 10.90.0.2/30 there. The one
+/// there has as many more addresses as are asked for, all reached by the same neighbour. Its drop takes all of it
+/// away.
 #[derive(Debug)]
 pub struct Pair {
     near: Machine,
@@ -22,7 +23,8 @@ impl Pair {
     /// Builds it, with some more addresses for the far machine.
     ///
     /// # Errors
-    /// Where this is not root, there are more than [`Pair::MOST`] addresses, or the system refuses; nothing is left behind.
+    /// Where this is not root, there are more than [`Pair::MOST`] addresses, or the system refuses; nothing is left
+    /// behind.
     pub fn build(addresses: usize) -> Result<Self> {
         ensure!(addresses <= Self::MOST, "{addresses} addresses are too many");
         let entry = Entry::open(false)?;

@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use contender::Contender;
 use lab::Pair;
 use run::Stage;
@@ -37,7 +37,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these rates, in probes a second
-    #[arg(long, value_delimiter = ',', value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(10..=600_000))]
+    #[arg(long, value_delimiter = ',', value_parser = RangedU64ValueParser::<usize>::new().range(10..=600_000))]
     rates: Vec<usize>,
     /// Write all that was measured to this file
     #[arg(long, value_name = "FILE")]
@@ -56,8 +56,8 @@ impl Options {
         if self.rates.is_empty() { RATES[usize::from(self.quick)] } else { &self.rates }
     }
 
-    /// How often each is measured at a rate. At the highest one, that others do not reach it is measured once; at the lowest
-    /// one, what nobody would notice is measured less often.
+    /// How often each is measured at a rate. At the highest one, that others do not reach it is measured once; at the
+    /// lowest one, what nobody would notice is measured less often.
     fn rounds(&self, contender: Contender, rate: usize) -> usize {
         match rate {
             _ if self.quick => 1,

@@ -1,8 +1,9 @@
 //! What processes cost: CPU time and memory.
 //!
-//! The CPU clock of a process counts what its threads have run, system calls and the programs of the kernel in them, to the
-//! nanosecond. On a veth a packet is sent, received, reflected and received again within the system call that sends it, so
-//! all of that is the sender's. What the kernel puts off to `ksoftirqd` is in the clocks of these threads.
+//! The CPU clock of a process counts what its threads have run, system calls and the programs of the kernel in them,
+//! to the nanosecond. On a veth a packet is sent, received, reflected and received again within the system call that
+//! sends it, so all of that is the sender's. What the kernel puts off to `ksoftirqd` is in the clocks of these
+//! threads.
 
 use std::{
     collections::BTreeMap,

@@ -17,7 +17,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::Args;
+use clap::{Args, builder::RangedU64ValueParser};
 use lab::Pair;
 use run::Run;
 use scraped::Scraped;
@@ -34,7 +34,7 @@ pub(crate) struct Options {
     #[arg(long)]
     quick: bool,
     /// Only these numbers of paths
-    #[arg(long, value_delimiter = ',', value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=60_000))]
+    #[arg(long, value_delimiter = ',', value_parser = RangedU64ValueParser::<usize>::new().range(1..=60_000))]
     sizes: Vec<usize>,
     /// Write all that was measured to this file
     #[arg(long, value_name = "FILE")]

@@ -89,7 +89,8 @@ impl Lateness {
         Ok(Self { counts: counts.collect() })
     }
 
-    /// The place, from 0, and the upper bound in seconds of the bucket with the 99th percentile of the rounds since then.
+    /// The place, from 0, and the upper bound in seconds of the bucket with the 99th percentile of the rounds since
+    /// then.
     ///
     /// # Errors
     /// Where there was none.

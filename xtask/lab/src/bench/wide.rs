@@ -94,8 +94,8 @@ impl Ours {
         Ok(Self { reflector, agent, paths, started })
     }
 
-    /// Waits for the first verdicts of all paths on both directions. Returns when the first and when the last of them came,
-    /// in seconds since the agent was started.
+    /// Waits for the first verdicts of all paths on both directions. Returns when the first and when the last of them
+    /// came, in seconds since the agent was started.
     ///
     /// # Errors
     /// Where that takes too long, or the agent ends.
@@ -191,8 +191,8 @@ impl Log {
         Ok(Self { file, rest: String::new(), verdicts: 0 })
     }
 
-    /// How many directions of paths have had a first verdict so far. The agent leaves lines out where there are too many at
-    /// once, and says how many; those count too.
+    /// How many directions of paths have had a first verdict so far. The agent leaves lines out where there are too
+    /// many at once, and says how many; those count too.
     fn verdicts(&mut self) -> Result<usize> {
         self.file.read_to_string(&mut self.rest)?;
         let whole = self.rest.rfind('\n').map_or(0, |at| at + 1);

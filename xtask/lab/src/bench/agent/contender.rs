@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
+use figures::Unit;
 use lab::{Pair, Process, clock};
 
 use super::run::Stage;
@@ -53,7 +54,8 @@ impl Contender {
         match self {
             Self::Smokeping if rate > 100 => Some("out of reach: -i10 is 100/s".to_owned()),
             Self::Irtt if rate / PER_PATH > CLIENTS => {
-                Some(format!("out of reach: {} processes", rate / PER_PATH))
+                let processes = Unit::Number.show((rate / PER_PATH) as f64);
+                Some(format!("out of reach: {processes} processes"))
             }
             Self::IrttOne if rate <= CLIENTS => Some("not measured at this rate".to_owned()),
             _ => None,

@@ -63,8 +63,8 @@ pub(super) struct Own {
 }
 
 impl Stage<'_> {
-    /// Starts somebody, measures, and ends it. At the highest rate all of it has one core: the second one, if there is one,
-    /// for what else the host does is more often on the first.
+    /// Starts somebody, measures, and ends it. At the highest rate all of it has one core: the second one, if there
+    /// is one, for what else the host does is more often on the first.
     ///
     /// # Errors
     /// Where it does not start, ends by itself, or gets no answers.

@@ -17,6 +17,9 @@ const TARGET: f64 = 0.1;
 /// How late the judging thread may be at the highest rate, in seconds: an interval.
 const LATEST: f64 = 0.1;
 
+/// A figure of a run, and what it is called.
+type Figure = (&'static str, fn(&Run) -> f64);
+
 /// What was measured so far, by who and rate.
 #[derive(Default)]
 pub(super) struct Figures {
@@ -172,26 +175,28 @@ impl Figures {
     }
 
     fn targets(&self, quick: bool) -> Vec<Target> {
-        let mut targets = vec![self.compared()];
-        targets.extend(self.on_one_core());
+        let mut targets: Vec<_> =
+            [self.compared(), self.on_one_core()].into_iter().flatten().collect();
         for target in &mut targets {
             target.met = target.met.filter(|_| !quick);
         }
         targets
     }
 
-    fn compared(&self) -> Target {
+    fn compared(&self) -> Option<Target> {
+        let ours = self.samples(Contender::Ours, COMPARED, Unit::Seconds, |run| run.cpu);
+        ours.median()?;
         let what = format!(
             "CPU time per probe at {}, at most {TARGET} times that of the best of the others that reach it",
             Unit::PerSecond.show(COMPARED as f64)
         );
         let Some(best) = self.best() else {
-            return Target::new(what, "none of the others reaches it", true);
+            return Some(Target::new(what, "none of the others reaches it", true));
         };
-        let cpu = |who| self.samples(who, COMPARED, Unit::Seconds, |run| run.cpu).values;
-        let ratio = ratios(&cpu(Contender::Ours), &cpu(best));
+        let theirs = self.samples(best, COMPARED, Unit::Seconds, |run| run.cpu);
+        let ratio = ratios(&ours.values, &theirs.values);
         let met = ratio.median().is_some_and(|ratio| ratio <= TARGET);
-        Target::new(what, format!("{} of {}", ratio.show(), best.name()), met)
+        Some(Target::new(what, format!("{} of {}", ratio.show(), best.name()), met))
     }
 
     fn on_one_core(&self) -> Option<Target> {
@@ -225,10 +230,10 @@ impl Figures {
 
     /// Who takes less than ours, and where: a line for each figure and rate.
     fn notes(&self, rates: &[usize]) -> Vec<String> {
-        let cpu: (&str, fn(&Run) -> f64) = ("CPU time", |run| run.cpu);
-        let memory: (&str, fn(&Run) -> f64) = ("memory", |run| run.memory);
+        let cpu: Figure = ("CPU time", |run| run.cpu);
+        let memory: Figure = ("memory", |run| run.memory);
         let each = rates.iter().flat_map(|rate| [(rate, cpu), (rate, memory)]);
-        let note = |(rate, (name, figure)): (&usize, (&str, fn(&Run) -> f64))| {
+        let note = |(rate, (name, figure)): (&usize, Figure)| {
             let median = |who| self.samples(who, *rate, Unit::Times, figure).median();
             let ours = median(Contender::Ours)?;
             let less = |who: Contender| {
@@ -269,26 +274,27 @@ impl Figures {
 fn method(window: Duration) -> Vec<String> {
     vec![
         format!(
-            "Two network namespaces joined by a veth, with nothing between them. Each target is probed every 100 ms, so 1,000/s \
-             are 100 targets; the targets are addresses of the far side. All contenders in turn, {} s each once all targets \
-             have answered, in several rounds. At {} all processes are pinned to one core; that others do not get there is \
-             measured once.",
+            "Two network namespaces joined by a veth, with nothing between them. Each target is probed every 100 ms, \
+             so 1,000/s are 100 targets; the targets are addresses of the far side. All contenders in turn, {} s \
+             each once all targets have answered, in several rounds. At {} all processes are pinned to one core; \
+             that others do not get there is measured once.",
             window.as_secs(),
             Unit::PerSecond.show(PINNED as f64)
         ),
-        "CPU time is that of all processes of a contender, of both sides, user and system, by their CPU clocks: ours is the \
-         agent with its verdicts and metrics, the reflector and the BPF programs of both. A veth delivers within the system call \
-         that sends, so the network stack's work for request and answer is in it, for everybody; what the kernel put off to \
-         ksoftirqd meanwhile is added. Not in it: interrupts that found the host idle. Probes are the packets that the near \
-         interface has sent."
+        "CPU time is that of all processes of a contender, of both sides, user and system, by their CPU clocks: ours \
+         is the agent with its verdicts and metrics, the reflector and the BPF programs of both. A veth delivers \
+         within the system call that sends, so the network stack's work for request and answer is in it, for \
+         everybody; what the kernel put off to ksoftirqd meanwhile is added. Not in it: interrupts that found the \
+         host idle. Probes are the packets that the near interface has sent."
             .to_owned(),
-        "Memory is the share of all pages mapped by the processes (PSS) and, of ours, all its BPF maps; what the kernel keeps for \
-         sockets and routes is in nobody's."
+        "Memory is the share of all pages mapped by the processes (PSS) and, of ours, all its BPF maps; what the \
+         kernel keeps for sockets and routes is in nobody's."
             .to_owned(),
-        "fping: `fping -q -C N -p 100 -i 0.01`, the cheapest way that was found; it has no reflector, the kernel answers. As \
-         smokeping runs it: `fping -C N -q -B1 -r1 -i10 -p100`, its defaults with a hostinterval of 0.1 s; a long run, although \
-         smokeping starts a process for every 20 probes. irtt: `irtt client -i 100ms -o FILE` for each target, or one client \
-         that probes one target at the whole rate. stamp-suite: one sender with a session for each target."
+        "fping: `fping -q -C N -p 100 -i 0.01`, the cheapest way that was found; it has no reflector, the kernel \
+         answers. As smokeping runs it: `fping -C N -q -B1 -r1 -i10 -p100`, its defaults with a hostinterval of 0.1 \
+         s; a long run, although smokeping starts a process for every 20 probes. irtt: `irtt client -i 100ms -o \
+         FILE` for each target, or one client that probes one target at the whole rate. stamp-suite: one sender with \
+         a session for each target."
             .to_owned(),
     ]
 }

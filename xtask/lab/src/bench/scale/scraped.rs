@@ -26,7 +26,8 @@ pub(super) struct Late {
 }
 
 impl Scraped {
-    /// Measures an agent for as long as is said without scrapes, and as long with them; the latter first, if that is said.
+    /// Measures an agent for as long as is said without scrapes, and as long with them; the latter first, if that is
+    /// said.
     ///
     /// # Errors
     /// Where the agent does not answer.

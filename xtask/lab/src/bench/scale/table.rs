@@ -255,7 +255,7 @@ fn undisturbed(size: &Size) -> Target {
     let later = median(|scraped| scraped.with.bucket) - median(|scraped| scraped.without.bucket);
     Target::new(
         format!(
-            "lateness p99 at {} paths, scraped every second, at most one bucket of the histogram later than not scraped",
+            "lateness p99 at {} paths, scraped every second, at most one bucket later than not scraped",
             Unit::Number.show(size.paths as f64)
         ),
         format!("{} later, in the medians of the rounds", Unit::Number.show(later)),
@@ -280,18 +280,19 @@ fn plot(title: &str, sizes: &[Size], rows: &[&Row]) -> Plot {
 
 fn method() -> Vec<String> {
     vec![
-        "One agent with so many peers, one flow and ten probes a second each, and one reflector with as many addresses, in two \
-         network namespaces joined by a veth. CPU is the share of one core that the processes have used, system calls and BPF \
-         programs among it; the veth delivers within the agent's system calls, so what the reflector's programs do is in the \
-         agent's share. Memory is the processes' share of the pages that they have mapped (PSS), and all BPF maps of both."
+        "One agent with so many peers, one flow and ten probes a second each, and one reflector with as many \
+         addresses, in two network namespaces joined by a veth. CPU is the share of one core that the processes have \
+         used, system calls and BPF programs among it; the veth delivers within the agent's system calls, so what \
+         the reflector's programs do is in the agent's share. Memory is the processes' share of the pages that they \
+         have mapped (PSS), and all BPF maps of both, after two scrapes."
             .to_owned(),
-        "Verdicts count from the start of the agent's process: the first one of any path, and the last first one of any direction \
-         of a path. Documents are asked for ten times by a plain HTTP client on the same host, one at a time; the median of the \
-         times from connecting to the last octet counts."
+        "Verdicts count from the start of the agent's process: the first one of any path, and the last first one of \
+         any direction of a path. Documents are asked for ten times by a plain HTTP client on the same host, one at \
+         a time; the median of the times from connecting to the last octet counts."
             .to_owned(),
-        "Lateness is how long after it was due each round of the judging thread began, by the agent's own histogram; a figure is \
-         the upper bound of the bucket in which the 99th percentile lies. Both ends of a span are scrapes, also where it is not \
-         scraped. Exponents are those of each round."
+        "Lateness is how long after it was due each round of the judging thread began, by the agent's own histogram; \
+         a figure is the upper bound of the bucket in which the 99th percentile lies. Both ends of a span are \
+         scrapes, also where it is not scraped. Exponents are those of each round."
             .to_owned(),
     ]
 }
