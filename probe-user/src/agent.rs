@@ -18,6 +18,7 @@
 //! - [`report`]: what the outside is told of it.
 //! - [`reflect`]: the agent without senders.
 //! - `datapath`: which one it gets.
+//! - `source`: how HTTP reads it.
 //! - `defects`: those of a test-only build.
 
 mod capacity;
@@ -34,6 +35,7 @@ pub mod reflect;
 mod regions;
 mod reload;
 pub mod report;
+mod source;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -42,13 +44,15 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
-    thread,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use judge::{Heartbeat, Judge, TICK};
+use judge::{Heartbeat, Judge};
 use overlay::Overlay;
 use state::State;
 use tokio::{
@@ -63,8 +67,9 @@ use crate::{
     config::{Config, Host, PeerConfig},
     datapath::{Datapath, clock},
     hooks::Hooks,
-    metrics::Snapshot,
-    resolve, web,
+    resolve,
+    verdict::Nanos,
+    web,
 };
 
 /// How many names are looked up at once. A look-up holds a thread until the name server answers and the state is free.
@@ -99,6 +104,7 @@ pub async fn run(file: PathBuf, config: Config) -> Result<()> {
         file,
         heartbeat: state.heartbeat.clone(),
         state: Mutex::new(state),
+        judge_waits: AtomicBool::new(false),
         resolver: Mutex::new(HashMap::new()),
         look_ups: Semaphore::new(LOOK_UPS),
         runtime: Handle::current(),
@@ -149,11 +155,15 @@ async fn bind(address: SocketAddr, field: &str) -> Result<TcpListener> {
 }
 
 /// What the judge does, again and again.
-fn rounds(agent: Arc<Agent>) -> impl FnMut() + Send {
+fn rounds(agent: Arc<Agent>) -> impl FnMut(Nanos) + Send {
     let mut ticks: u64 = 0;
-    move || {
+    move |due| {
+        agent.judge_waits.store(true, Ordering::Relaxed);
         let mut state = agent.lock();
-        state.tick(clock::monotonic());
+        agent.judge_waits.store(false, Ordering::Relaxed);
+        let now = clock::monotonic();
+        state.lateness.add(due, now);
+        state.tick(now);
         ticks += 1;
         if ticks.is_multiple_of(TICKS_PER_CHECK) {
             state.check_host(clock::monotonic());
@@ -175,6 +185,8 @@ struct Agent {
     /// That of the state.
     heartbeat: Heartbeat,
     state: Mutex<State>,
+    /// Whether the judge waits for the state, so that those who read it in parts let it pass.
+    judge_waits: AtomicBool,
     /// The task that looks up the name of each peer that has one.
     resolver: Mutex<HashMap<PeerConfig, AbortHandle>>,
     look_ups: Semaphore,
@@ -242,60 +254,5 @@ impl Agent {
     ) -> Result<T, tokio::task::JoinError> {
         let agent = Arc::clone(self);
         tokio::task::spawn_blocking(move || work(&mut agent.lock())).await
-    }
-}
-
-impl web::Source for Arc<Agent> {
-    fn snapshot(&self) -> Snapshot {
-        self.lock().snapshot(clock::monotonic(), clock::realtime())
-    }
-
-    fn paths(&self) -> crate::report::Paths {
-        self.lock().paths(clock::monotonic(), clock::realtime())
-    }
-
-    fn regions(&self) -> crate::report::Regions {
-        self.lock().region_links(clock::monotonic(), clock::realtime())
-    }
-
-    fn overlay(&self) -> Option<crate::report::overlay::Overlay> {
-        self.lock().overlay_report(clock::monotonic(), clock::realtime())
-    }
-
-    fn events(&self) -> tokio::sync::broadcast::Receiver<crate::report::Event> {
-        self.lock().events.listen()
-    }
-
-    fn judges(&self) -> bool {
-        self.heartbeat.check(clock::monotonic()).is_ok()
-    }
-
-    /// A judge that hangs, hangs with the lock. So this does not wait for it any longer than for the judge.
-    fn ready(&self) -> Result<(), String> {
-        loop {
-            self.heartbeat.check(clock::monotonic())?;
-            match self.state.try_lock() {
-                Ok(state) => return state.ready(),
-                Err(TryLockError::Poisoned(state)) => return state.into_inner().ready(),
-                Err(TryLockError::WouldBlock) => thread::sleep(TICK),
-            }
-        }
-    }
-
-    fn reload(&self) -> Result<String, String> {
-        let loaded = Config::load(&self.file).map_err(|error| error.to_string());
-        let loaded = loaded.map(|config| {
-            let settings = config.health.settings(&config.probe);
-            (config, settings)
-        });
-        let applied = self.lock().reload(loaded);
-        match &applied {
-            Ok(what) => {
-                tracing::info!(file = %self.file.display(), "reloaded: {what}");
-                self.resolve_names();
-            }
-            Err(why) => tracing::error!(file = %self.file.display(), "not reloaded: {why}"),
-        }
-        applied
     }
 }

@@ -9,7 +9,7 @@
 //! - `regions`: the same for the regions.
 //! - `overlay`: the same for the routes.
 //! - `host`: the same for the reflector, the kernel programs and the agent itself.
-//! - `family`: how they are put together.
+//! - `family`: how they are put together; `text`: the same for those of the paths, of which there are many.
 
 mod family;
 mod host;
@@ -18,11 +18,12 @@ mod paths;
 mod regions;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use probe_ebpf::maps::Counter;
-use prometheus::TextEncoder;
+use prometheus::{TextEncoder, proto::MetricFamily};
 
-use crate::{hooks, report};
+use crate::{hooks, lateness::Lateness, report};
 
 /// The content type of what [`encode`] returns.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -46,6 +47,8 @@ pub struct Snapshot {
     pub overlay: Option<Routes>,
     /// How the hooks have fared.
     pub hooks: Vec<hooks::Runs>,
+    /// How late the rounds of the judge began.
+    pub lateness: Lateness,
 }
 
 /// The routes of the overlay.
@@ -94,24 +97,28 @@ pub struct RegionRtt {
     pub sum: f64,
 }
 
+/// How much room the samples of one path take, roughly, in octets.
+const ROOM_PER_PATH: usize = 2_048;
+
 /// The Prometheus text format (version 0.0.4) of a snapshot.
 ///
 /// # Errors
 /// None that a snapshot can cause; the encoder's own.
 pub fn encode(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
-    let paths = &snapshot.paths.paths;
+    let paths = &paths::Labelled::all(&snapshot.paths.paths);
+    let mut out = String::with_capacity((paths.len() + 8) * ROOM_PER_PATH);
+    paths::probes_sent(paths, &mut out);
+    paths::probes_answered(paths, &mut out);
+    paths::probes_lost(paths, &mut out);
+    paths::probes_not_sent(paths, &mut out);
+    paths::probes_late(paths, &mut out);
+    paths::loss_ratio(paths, &mut out);
+    append(vec![paths::rtt(&snapshot.rtt)], &mut out)?;
+    paths::state(paths, &mut out);
+    paths::transitions(paths, &mut out);
+    paths::verdict_age(paths, &mut out);
     let routes = snapshot.overlay.as_ref();
-    let mut families = vec![
-        paths::probes_sent(paths),
-        paths::probes_answered(paths),
-        paths::probes_lost(paths),
-        paths::probes_not_sent(paths),
-        paths::probes_late(paths),
-        paths::loss_ratio(paths),
-        paths::rtt(&snapshot.rtt),
-        paths::state(paths),
-        paths::transitions(paths),
-        paths::verdict_age(paths),
+    let families = vec![
         regions::reach(&snapshot.regions),
         regions::transitions(&snapshot.regions),
         overlay::route(routes),
@@ -123,10 +130,17 @@ pub fn encode(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
         host::dropped_packets(&snapshot.counters),
         host::datapath_info(&snapshot.interfaces),
         host::hook_runs(&snapshot.hooks),
+        host::tick_lateness(&snapshot.lateness),
         host::config_last_reload_successful(snapshot.last_reload_successful),
         host::build_info(),
     ];
+    append(families, &mut out)?;
+    Ok(out)
+}
+
+/// Writes metrics that have few samples.
+fn append(mut families: Vec<MetricFamily>, out: &mut String) -> Result<(), prometheus::Error> {
     // The encoder refuses a metric without a single sample, and an agent may have no peers.
     families.retain(|family| !family.get_metric().is_empty());
-    TextEncoder::new().encode_to_string(&families)
+    TextEncoder::new().encode_utf8(&families, out)
 }

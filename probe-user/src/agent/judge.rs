@@ -13,7 +13,11 @@ use std::{
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::oneshot;
 
-use crate::verdict::{Nanos, SECOND};
+use super::state::nanos;
+use crate::{
+    datapath::clock,
+    verdict::{Nanos, SECOND},
+};
 
 /// How often the paths are judged. It adds half of itself to the time to detection.
 pub(super) const TICK: Duration = Duration::from_millis(10);
@@ -65,17 +69,21 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Does something after each [`TICK`].
-    pub(super) fn start(mut round: impl FnMut() + Send + 'static) -> Result<Self> {
+    /// Does something once each [`TICK`], and tells it when that was due, monotonic. A round that takes longer puts off those
+    /// behind it; none is made up for.
+    pub(super) fn start(mut round: impl FnMut(Nanos) + Send + 'static) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let (alive, ended) = oneshot::channel();
         let thread = thread::Builder::new().name("judge".to_owned()).spawn(move || {
             // Goes with the thread, however that ends.
             let _alive: oneshot::Sender<()> = alive;
+            let mut due = clock::monotonic() + nanos(TICK);
             while !stopped.load(Ordering::Relaxed) {
-                thread::sleep(TICK);
-                round();
+                thread::sleep(Duration::from_nanos(due.saturating_sub(clock::monotonic())));
+                let begun = clock::monotonic();
+                round(due);
+                due = begun.max(due) + nanos(TICK);
             }
         })?;
         Ok(Self { stop, thread: Some(thread), ended })
@@ -151,7 +159,7 @@ mod tests {
     #[test]
     fn a_judge_that_panics_is_missed_at_once_and_is_an_error() {
         let mut rounds = 0;
-        let mut judge = Judge::start(move || {
+        let mut judge = Judge::start(move |_| {
             rounds += 1;
             assert!(rounds < 3, "as the test wants it: {rounds}");
         })
@@ -163,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_judge_that_is_told_to_end_does_and_then_the_rest_is_done() {
-        let judge = Judge::start(|| {}).unwrap();
+        let judge = Judge::start(|_| {}).unwrap();
         let (done, is_done) = mpsc::channel();
         block_on(judge.end_within(LONG, move || done.send(()).unwrap())).unwrap();
         is_done.try_recv().unwrap();
@@ -173,7 +181,7 @@ mod tests {
     fn a_judge_that_hangs_is_left_behind() {
         let (hold, held) = mpsc::channel::<()>();
         let (hang, hangs) = mpsc::channel();
-        let judge = Judge::start(move || {
+        let judge = Judge::start(move |_| {
             hang.send(()).unwrap();
             _ = held.recv();
         });

@@ -241,9 +241,9 @@ impl State {
     /// Where the probes that come from an address are counted. Peers at one address share it, and if one
     /// of them is to authenticate, then all that comes from there is.
     fn arrivals_of(&mut self, ip: IpAddr, is_authenticated: bool) -> Option<u32> {
-        let mut paths = self.peers.iter().filter_map(|peer| peer.path.as_ref());
-        let shared = paths.find(|path| path.address.ip() == ip).map(|path| path.index);
+        let shared = self.arrivals.get(&ip).copied();
         let index = shared.or_else(|| self.free_peers.pop_front())?;
+        self.arrivals.insert(ip, index);
         if shared.is_none() || is_authenticated {
             self.announce(ip, index, is_authenticated);
         }
@@ -255,6 +255,7 @@ impl State {
         let mut paths = self.peers.iter().filter_map(|peer| peer.path.as_ref());
         if !paths.any(|path| path.index == index) {
             self.datapath.remove_peer(Address::from(ip));
+            self.arrivals.remove(&ip);
             self.free_peers.push_back(index);
         }
     }

@@ -1,6 +1,9 @@
 //! The peers of the config, and the sessions to them.
 
-use std::net::SocketAddr;
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::SocketAddr,
+};
 
 use super::{
     paths::{Path, Relayed},
@@ -89,20 +92,23 @@ impl State {
 
     /// Makes the peers those of the config, and returns how many of those of the config before go on.
     pub(super) fn set_peers(&mut self, before: &Config) -> usize {
-        let mut old = std::mem::take(&mut self.peers);
+        let named = |peer: Peer| (peer.config.name.clone(), peer);
+        let mut old: BTreeMap<String, Peer> = self.peers.drain(..).map(named).collect();
         let mut kept = 0;
         let now = moment(clock::monotonic());
         for config in self.config.peers.clone() {
-            let same = old.iter().position(|peer| self.goes_on(before, &peer.config, &config));
-            self.peers.push(if let Some(index) = same {
+            let same =
+                old.get(&config.name).is_some_and(|old| self.goes_on(before, &old.config, &config));
+            let same = if same { old.remove(&config.name) } else { None };
+            self.peers.push(if let Some(same) = same {
                 kept += 1;
-                Peer { config, region: 0, ..old.swap_remove(index) }
+                Peer { config, region: 0, ..same }
             } else {
                 let problem = Some("not resolved yet".to_owned());
                 Peer { config, region: 0, since: now, problem, path: None, relayed: Vec::new() }
             });
         }
-        for peer in old {
+        for peer in old.into_values() {
             if let Some(path) = &peer.path {
                 let why = "its peer is not in the config any more, or in another way";
                 self.events.forget_path(&peer.config, &path.health, why);
@@ -126,26 +132,26 @@ impl State {
         self.set_regions(now);
         self.set_targets();
         self.set_recorded();
+        self.version += 1;
         kept
     }
 
     /// Makes the regions those of the peers.
     fn set_regions(&mut self, now: Nanos) {
-        let mut old = std::mem::take(&mut self.regions);
+        let named = |region: Region| (region.name.clone(), region);
+        let mut old: BTreeMap<String, Region> = self.regions.drain(..).map(named).collect();
+        let mut places: HashMap<String, usize> = HashMap::new();
         for peer in &mut self.peers {
             let name = &peer.config.region;
-            peer.region =
-                self.regions.iter().position(|region| region.name == *name).unwrap_or_else(|| {
-                    let known = old.iter().position(|region| region.name == *name);
-                    self.regions.push(
-                        known
-                            .map_or_else(|| Region::new(name, now), |index| old.swap_remove(index)),
-                    );
-                    self.regions.len() - 1
-                });
+            peer.region = places.get(name).copied().unwrap_or_else(|| {
+                let known = old.remove(name);
+                self.regions.push(known.unwrap_or_else(|| Region::new(name, now)));
+                places.insert(name.clone(), self.regions.len() - 1);
+                self.regions.len() - 1
+            });
         }
         let at = clock::realtime() as f64 / 1e9;
-        for gone in old {
+        for gone in old.into_values() {
             self.events.forget(&gone.name, gone.reached.reach, at);
         }
     }

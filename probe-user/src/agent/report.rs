@@ -24,6 +24,13 @@ impl State {
     /// both in nanoseconds.
     #[must_use]
     pub fn paths(&self, now: Nanos, unix: Nanos) -> report::Paths {
+        let mut report = self.paths_head(now, unix);
+        self.add_paths(&mut report.paths, self.peers.len(), now, unix);
+        report
+    }
+
+    /// The same without a path, to begin with.
+    pub(super) fn paths_head(&self, now: Nanos, unix: Nanos) -> report::Paths {
         let moment = Moment { now, unix, settings: &self.settings };
         report::Paths {
             node: self.config.node.name.clone(),
@@ -31,8 +38,22 @@ impl State {
             at: seconds(unix),
             revision: self.events.revision(),
             isolated_since: self.isolated_since(&moment),
-            paths: self.peers.iter().map(|peer| moment.path(peer)).collect(),
+            paths: Vec::with_capacity(self.peers.len()),
         }
+    }
+
+    /// Adds the paths that follow, as many as that. Returns whether there were any.
+    pub(super) fn add_paths(
+        &self,
+        paths: &mut Vec<report::Path>,
+        count: usize,
+        now: Nanos,
+        unix: Nanos,
+    ) -> bool {
+        let moment = Moment { now, unix, settings: &self.settings };
+        let before = paths.len();
+        paths.extend(self.peers.iter().skip(before).take(count).map(|peer| moment.path(peer)));
+        paths.len() > before
     }
 
     /// The links to the regions as they are now; times as in [`State::paths`].
@@ -92,9 +113,9 @@ impl State {
         self.node.isolated_since().filter(|_| !is_stale).map(|since| moment.unix(since))
     }
 
-    /// What one scrape needs.
+    /// What one scrape needs, with the paths.
     #[must_use]
-    pub fn snapshot(&self, now: Nanos, unix: Nanos) -> Snapshot {
+    pub fn snapshot(&self, paths: report::Paths, now: Nanos, unix: Nanos) -> Snapshot {
         let interface = |attachment: &Attachment| Interface {
             name: attachment.interface.clone(),
             mode: attachment.mode.label().to_owned(),
@@ -106,7 +127,7 @@ impl State {
             sum: region.round_trips.sum / 1e9,
         };
         Snapshot {
-            paths: self.paths(now, unix),
+            paths,
             overlay: self.overlay_metrics(now, unix),
             counters: self.datapath.counters(),
             interfaces: self.datapath.attachments().iter().map(interface).collect(),
@@ -114,6 +135,7 @@ impl State {
             rtt: self.regions.iter().map(region).collect(),
             regions: self.region_links(now, unix).regions,
             hooks: self.events.hooks.runs(),
+            lateness: self.lateness.clone(),
         }
     }
 }

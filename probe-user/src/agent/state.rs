@@ -1,6 +1,9 @@
 //! What the threads of an agent share, and what a tick does with it.
 
-use std::collections::VecDeque;
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -17,6 +20,7 @@ use crate::{
         node::{News, Node},
         observation::moment,
     },
+    lateness::Lateness,
     record::recorder::Recorder,
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
@@ -35,6 +39,8 @@ pub struct State {
     pub(super) free_ssids: VecDeque<u16>,
     /// Indexes of peers that are free.
     pub(super) free_peers: VecDeque<u32>,
+    /// Where the probes of the peer at an address are counted.
+    pub(super) arrivals: HashMap<IpAddr, u32>,
     pub(super) peers: Vec<Peer>,
     /// The regions of the peers.
     pub(super) regions: Vec<Region>,
@@ -46,6 +52,10 @@ pub struct State {
     pub(super) recorder: Option<Recorder>,
     /// When the last tick was.
     pub(super) heartbeat: Heartbeat,
+    /// How late they began.
+    pub(super) lateness: Lateness,
+    /// Goes up whenever peers come, go or change their places.
+    pub(super) version: u64,
     watch: Watch,
 }
 
@@ -107,6 +117,7 @@ impl State {
             attempts,
             free_ssids: (1..=sessions as u16).collect(),
             free_peers: (0..options.peers).collect(),
+            arrivals: HashMap::new(),
             peers: Vec::new(),
             regions: Vec::new(),
             overlay,
@@ -115,6 +126,8 @@ impl State {
             last_reload_successful: true,
             recorder,
             heartbeat: Heartbeat::new(clock::monotonic()),
+            lateness: Lateness::default(),
+            version: 0,
             watch: Watch::default(),
         };
         let config = state.config.clone();

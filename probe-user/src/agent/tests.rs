@@ -118,7 +118,7 @@ fn invariant_6_no_verdict_outlives_the_judge() {
         assert!((1.9..=3.0).contains(&(UNIX as f64 / 1e9 - link.since)), "{link:?}");
         assert!(link.needs.is_some() && link.expires_in_seconds.is_none(), "{link:?}");
     }
-    let text = metrics::encode(&agent.snapshot(later, UNIX)).unwrap();
+    let text = metrics::encode(&agent.snapshot(agent.paths(later, UNIX), later, UNIX)).unwrap();
     let unknown =
         r#"linkprobe_path_state{peer="self",region="b",direction="forward",state="unknown"} 1"#;
     assert!(text.contains(unknown), "{text}");

@@ -4,8 +4,11 @@ use probe_ebpf::maps::{Counter, Fate};
 use prometheus::proto::{MetricFamily, MetricType};
 
 use super::Interface;
-use super::family::{counter, family, gauge};
-use crate::hooks::Runs;
+use super::family::{counter, family, gauge, histogram};
+use crate::{
+    hooks::Runs,
+    lateness::{BOUNDS, Lateness},
+};
 
 /// What the Session-Reflector did with requests: `reflected` in the kernel; `deferred` to the userspace
 /// reflector, which answered; `dropped`, with the reasons in
@@ -66,6 +69,16 @@ pub(super) fn datapath_info(interfaces: &[Interface]) -> MetricFamily {
         "What moves the probes of an interface: XDP (native or generic), or sockets",
         MetricType::GAUGE,
         interfaces.iter().map(sample),
+    )
+}
+
+/// How late in seconds the rounds began in which all paths are judged. It adds to the time of detection.
+pub(super) fn tick_lateness(lateness: &Lateness) -> MetricFamily {
+    family(
+        "linkprobe_tick_lateness_seconds",
+        "How late the rounds began in which all paths are judged",
+        MetricType::HISTOGRAM,
+        [histogram(&[], &BOUNDS, &lateness.counts, lateness.sum)],
     )
 }
 

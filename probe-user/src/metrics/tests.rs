@@ -5,6 +5,7 @@ use probe_ebpf::maps::{Counter, Fate};
 
 use super::{Interface, RegionRtt, Route, Routes, Snapshot, encode};
 use crate::hooks::Runs;
+use crate::lateness::Lateness;
 use crate::report::{
     Direction, Evidence, Path, Paths, Probes, Revision, States, Transitions, example,
 };
@@ -79,6 +80,7 @@ fn snapshot(paths: Vec<Path>) -> Snapshot {
         regions: vec![example("nyc", Reach::Isolated)],
         overlay: Some(routes()),
         hooks: vec![Runs { hook: "drain".to_owned(), outcomes: [7, 2, 1] }],
+        lateness: Lateness { counts: [90, 5, 3, 1, 0, 0, 0, 0, 1, 0, 0], sum: 0.0625 },
     }
 }
 
