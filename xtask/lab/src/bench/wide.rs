@@ -210,3 +210,18 @@ fn first_verdicts(line: &str) -> usize {
     }
     usize::from(line.contains(" verdict ") && line.contains(" from=unknown "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stands_for_as_many_first_verdicts_as_it_says() {
+        let first = "INFO linkprobe::agent::events: verdict peer=\"p0001\" direction=forward from=unknown to=healthy";
+        let later = first.replace("from=unknown", "from=healthy");
+        let left_out =
+            "WARN left out of the log: standard error did not take them in time lines=12";
+        let lines = [first, &later, left_out, "INFO reach: it is"].map(first_verdicts);
+        assert_eq!(lines, [1, 0, 12, 0]);
+    }
+}
