@@ -29,6 +29,7 @@
 //! - [`ways`]: which way packets of the overlay go, at any time.
 //! - [`switch`]: a route that is put in and taken away at once.
 //! - [`stream`]: a TCP connection that knows how long it has stood still.
+//! - [`pair`]: two machines and a cable, without a WAN, where only they are to cost.
 //! - [`machine`]: a namespace with processes in it.
 //! - [`namespace`]: a network namespace, for sockets and commands inside.
 //! - [`process`]: a process in a site.
@@ -49,6 +50,7 @@ pub mod machine;
 pub mod namespace;
 mod netlink;
 pub mod overlay;
+pub mod pair;
 pub mod process;
 mod registry;
 mod relay;
@@ -63,6 +65,7 @@ pub use lab::{Builder, Lab};
 pub use machine::Machine;
 pub use namespace::Namespace;
 pub use overlay::Host;
+pub use pair::Pair;
 pub use process::{Process, Signal};
 pub use site::{Link, Site};
 pub use stream::Stream;
