@@ -1,4 +1,4 @@
-//! The programs of `cargo xtask bench reflector`. Not part of the product.
+//! The programs of `cargo xtask bench reflector` and `bench path`. Not part of the product.
 //!
 //! `BPF_PROG_TEST_RUN` repeats a program on the packet as the program left it, and a reply is no request.
 //! So each measured program is called through `restore`, which first puts the request back. What that
@@ -13,11 +13,11 @@
 #![expect(clippy::needless_pass_by_value, reason = "so the macros of aya want it")]
 
 use aya_ebpf::{
-    bindings::xdp_action,
+    bindings::{TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_ktime_get_ns,
-    macros::{map, xdp},
+    macros::{classifier, map, xdp},
     maps::{Array, ProgramArray},
-    programs::XdpContext,
+    programs::{TcContext, XdpContext},
 };
 
 /// Octets of a frame that are put back: Ethernet, IPv4, UDP and an authenticated test packet.
@@ -107,6 +107,24 @@ pub fn clocks(ctx: XdpContext) -> u32 {
         ((start + 58) as *mut u64).write_unaligned(arrival);
     }
     xdp_action::XDP_TX
+}
+
+/// The least that a program at the entrance of an interface can do.
+#[xdp]
+pub fn pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// The same, for drivers that would treat packets in several pieces of memory differently.
+#[xdp(frags)]
+pub fn pass_pieces(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// The least that a program at the exit can do.
+#[classifier]
+pub fn leave(_ctx: TcContext) -> i32 {
+    TC_ACT_UNSPEC
 }
 
 /// Swaps two neighbouring fields of `N` integers each.

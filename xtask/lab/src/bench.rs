@@ -1,10 +1,15 @@
 //! `lab bench`: measurements, as ratios within one run.
 //!
 //! - [`overlay`]: what a TCP stream feels of a sick path, by who chooses its route.
+//! - [`path`]: what the packet path costs, and ordinary traffic on it.
+//! - [`cpu`]: the time that threads take; [`datagrams`]: many of them at once.
 //! - [`program`]: the kernel program alone, by `BPF_PROG_TEST_RUN`.
 //! - [`reflectors`]: whole reflectors under the same load.
 
+mod cpu;
+mod datagrams;
 mod overlay;
+mod path;
 mod program;
 mod reflectors;
 
@@ -20,6 +25,8 @@ pub(crate) enum Subject {
     Reflector(Options),
     /// How long a TCP stream stands still where a path falls sick, beside Babel and BFD
     Overlay(overlay::Options),
+    /// What the programs cost each kind of packet, and how much ordinary traffic loses by them
+    Path(path::Options),
 }
 
 /// What to measure reflectors with.
@@ -45,6 +52,7 @@ pub(crate) fn run(subject: &Subject) -> Result<bool> {
             Ok(true)
         }
         Subject::Overlay(options) => overlay::run(options),
+        Subject::Path(options) => path::run(options),
     }
 }
 

@@ -22,7 +22,9 @@ use probe_user::datapath::{Datapath, Options, ReflectorOptions};
 
 use super::verdict;
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("LAB_OBJECTS"), "/bench-bpf"));
+/// The programs of the bench.
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("LAB_OBJECTS"), "/bench-bpf"));
 
 /// Rounds, of which the fastest counts: whatever else runs on the host can only make a round slower.
 const ROUNDS: usize = 7;

@@ -1,0 +1,175 @@
+//! Ordinary traffic from one site to another, all of whose work one thread does.
+//!
+//! The thread holds both ends. What it sends, the kernel carries through both stacks and the WAN before the system call
+//! returns; so the time that it runs is what the packets take, whatever else the host does.
+
+use std::{
+    io::{self, ErrorKind, Read as _, Write as _},
+    net::{TcpListener, TcpStream, UdpSocket},
+    os::fd::AsRawFd as _,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{Lab, clock};
+
+use super::super::{cpu, datagrams::Datagrams};
+
+/// Octets of a datagram: small, so that packets count and not octets.
+const DATAGRAM: usize = 64;
+/// Datagrams that are on their way at once.
+const BATCH: usize = 64;
+/// Octets that are written or read at once.
+const CHUNK: usize = 64 * 1024;
+/// Octets of TCP payload in a packet of 1,500 octets, with timestamps.
+const SEGMENT: f64 = 1448.0;
+/// The thread gives way to nobody for so long, so that nobody else's work gets between.
+const SLICE: Duration = Duration::from_millis(10);
+/// Then it lets others run.
+const PAUSE: Duration = Duration::from_millis(3);
+/// Slices that do not count.
+const WARM: usize = 3;
+/// Where the thread runs.
+const CPU: usize = 1;
+
+/// What flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// One TCP stream.
+    Tcp,
+    /// Small UDP datagrams of one flow.
+    Udp,
+}
+
+impl Traffic {
+    pub(super) const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+
+    /// What it is called in tables.
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Tcp => "One TCP stream",
+            Self::Udp => "UDP datagrams of 64 octets",
+        }
+    }
+
+    /// Sends from the first site to the second for some slices, and returns seconds of CPU per packet.
+    ///
+    /// # Errors
+    /// Those of sockets, and where packets get lost.
+    pub(super) fn flow(self, lab: &Lab, slices: usize) -> Result<f64> {
+        match self {
+            Self::Tcp => measured(slices, || Stream::open(lab), Stream::pass),
+            Self::Udp => measured(slices, || Flow::open(lab), Flow::pass),
+        }
+    }
+}
+
+/// Does the same on a thread of its own until all slices are over, and returns what a packet took of its time.
+fn measured<T>(
+    slices: usize,
+    open: impl FnOnce() -> Result<T> + Send,
+    pass: impl Fn(&mut T) -> Result<f64> + Send,
+) -> Result<f64> {
+    let work = move || {
+        let mut flow = open()?;
+        cpu::pin(CPU);
+        cpu::give_way_to_nobody()?;
+        let (mut packets, mut time) = (0.0, 0.0);
+        for slice in 0..WARM + slices {
+            thread::sleep(PAUSE);
+            let (end, before) = (clock::now() + SLICE, cpu::of_thread());
+            while clock::now() < end {
+                let passed = pass(&mut flow)?;
+                packets += if slice < WARM { 0.0 } else { passed };
+            }
+            time += if slice < WARM { 0.0 } else { cpu::of_thread() - before };
+        }
+        ensure!(packets > 0.0, "no packet arrived");
+        Ok(time / packets)
+    };
+    thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|_| Err(anyhow::anyhow!("the thread has panicked")))
+}
+
+/// Both ends of a TCP stream.
+struct Stream {
+    from: TcpStream,
+    to: TcpStream,
+    chunk: Vec<u8>,
+}
+
+impl Stream {
+    fn open(lab: &Lab) -> Result<Self> {
+        let (from, to) = (&lab.sites()[0], &lab.sites()[1]);
+        let listener = to.run(|| TcpListener::bind((to.ipv4(), 0)))??;
+        let address = listener.local_addr()?;
+        let from = from.run(|| TcpStream::connect(address))?.context("cannot connect")?;
+        let (to, _) = listener.accept()?;
+        unpaced(&from)?;
+        from.set_nonblocking(true)?;
+        to.set_read_timeout(Some(PAUSE))?;
+        Ok(Self { from, to, chunk: vec![0; CHUNK] })
+    }
+
+    /// Writes what has room, and reads what has come; returns how many packets that was.
+    fn pass(&mut self) -> Result<f64> {
+        unless_early(self.from.write(&self.chunk))?;
+        Ok(unless_early(self.to.read(&mut self.chunk))? as f64 / SEGMENT)
+    }
+}
+
+/// Has a stream send as fast as it is taken in. What a host uses else may pace its packets by timers, as BBR does, and a thread
+/// that waits for timers shows nothing of what packets take.
+fn unpaced(stream: &TcpStream) -> Result<()> {
+    let name = "reno";
+    // SAFETY: the call reads the name's octets, which outlive it.
+    let result = unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_CONGESTION,
+            name.as_ptr().cast(),
+            name.len() as u32,
+        )
+    };
+    ensure!(result == 0, "cannot choose {name}: {}", io::Error::last_os_error());
+    Ok(())
+}
+
+/// Both ends of a flow of datagrams.
+struct Flow {
+    from: UdpSocket,
+    to: UdpSocket,
+    batch: Datagrams,
+}
+
+impl Flow {
+    fn open(lab: &Lab) -> Result<Self> {
+        let (from, to) = (&lab.sites()[0], &lab.sites()[1]);
+        let receiver = to.run(|| UdpSocket::bind((to.ipv4(), 0)))??;
+        let sender = from.run(|| UdpSocket::bind((from.ipv4(), 0)))??;
+        sender.connect(receiver.local_addr()?)?;
+        receiver.set_read_timeout(Some(Duration::from_millis(200)))?;
+        Ok(Self { from: sender, to: receiver, batch: Datagrams::new(BATCH, DATAGRAM) })
+    }
+
+    /// Sends a batch and takes it in; returns how many packets that was.
+    fn pass(&mut self) -> Result<f64> {
+        let sent = self.batch.send(&self.from)?;
+        let mut received = 0;
+        while received < sent {
+            let more = self.batch.receive(&self.to);
+            received += more.with_context(|| format!("{received} of {sent} datagrams came"))?;
+        }
+        Ok(sent as f64)
+    }
+}
+
+/// How many octets were moved; none where there was nothing to be moved yet.
+fn unless_early(moved: io::Result<usize>) -> io::Result<usize> {
+    match moved {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(0),
+        moved => moved,
+    }
+}
