@@ -2,16 +2,21 @@
 //!
 //! - [`overlay`]: what a TCP stream feels of a sick path, by who chooses its route.
 //! - [`path`]: what the packet path costs, and ordinary traffic on it.
-//! - [`cpu`]: the time that threads take; [`datagrams`]: many of them at once.
+//! - [`cpu`]: the time that threads take; [`datagrams`]: many of them at once; [`frame`]: whole frames.
 //! - [`program`]: the kernel program alone, by `BPF_PROG_TEST_RUN`.
 //! - [`reflectors`]: whole reflectors under the same load.
+//! - [`send`]: what it takes to send a packet, by `sendmmsg` and by AF_XDP.
+//! - [`slices`]: what one thing takes of a thread's time.
 
 mod cpu;
 mod datagrams;
+mod frame;
 mod overlay;
 mod path;
 mod program;
 mod reflectors;
+mod send;
+mod slices;
 
 use std::path::PathBuf;
 
@@ -27,6 +32,8 @@ pub(crate) enum Subject {
     Overlay(overlay::Options),
     /// What the programs cost each kind of packet, and how much ordinary traffic loses by them
     Path(path::Options),
+    /// What a probe costs to send, by `sendmmsg` and by AF_XDP
+    Send(send::Options),
 }
 
 /// What to measure reflectors with.
@@ -53,6 +60,7 @@ pub(crate) fn run(subject: &Subject) -> Result<bool> {
         }
         Subject::Overlay(options) => overlay::run(options),
         Subject::Path(options) => path::run(options),
+        Subject::Send(options) => send::run(options),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io::{Write as _, stdout},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, SocketAddrV4},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -12,15 +12,14 @@ use aya::{
     programs::{ProgramFd, Xdp},
 };
 use probe_ebpf::{
-    checksum::Sum,
-    frame::{Address, Udp},
+    frame::Address,
     hmac::Key,
     ntp::Format,
     stamp::{self, HMAC_AT, Mode, Request},
 };
 use probe_user::datapath::{Datapath, Options, ReflectorOptions};
 
-use super::verdict;
+use super::{frame, verdict};
 
 /// The programs of the bench.
 pub(super) static OBJECT: &[u8] =
@@ -101,25 +100,11 @@ fn print(figures: &Figures) -> Result<()> {
 
 /// A request in UDP over IPv4, from the sender to the reflector's port.
 fn frame(payload: &[u8]) -> Vec<u8> {
-    let length = |octets: usize| (octets as u16).to_be_bytes();
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 255, 17, 0, 0];
-    ip[2..4].copy_from_slice(&length(28 + payload.len()));
-    ip.extend(SENDER.octets());
-    ip.extend(REFLECTOR.octets());
-    let sum = Sum::ZERO.add_slice(&ip).checksum();
-    ip[10..12].copy_from_slice(&sum);
-    frame.extend(ip);
-    let ports = [50_000_u16, stamp::PORT];
-    frame.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
-    frame.extend(length(8 + payload.len()));
-    frame.extend([0, 0]);
-    frame.extend(payload);
-    let udp = Udp::find(&frame[..]).expect("the frame is one of UDP");
-    let pseudo_header = udp.pseudo_header(&frame[..]).expect("it is whole");
-    let sum = pseudo_header.add_slice(&frame[udp.udp_at..]).udp_checksum();
-    frame[udp.udp_at + 6..][..2].copy_from_slice(&sum);
-    frame
+    frame::udp(
+        SocketAddrV4::new(SENDER, 50_000),
+        SocketAddrV4::new(REFLECTOR, stamp::PORT),
+        payload,
+    )
 }
 
 /// Our programs, as a reflector without limits.

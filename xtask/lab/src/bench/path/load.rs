@@ -7,14 +7,13 @@ use std::{
     io::{self, ErrorKind, Read as _, Write as _},
     net::{TcpListener, TcpStream, UdpSocket},
     os::fd::AsRawFd as _,
-    thread,
     time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{Lab, clock};
+use lab::Lab;
 
-use super::super::{cpu, datagrams::Datagrams};
+use super::super::{datagrams::Datagrams, slices::measured};
 
 /// Octets of a datagram: small, so that packets count and not octets.
 const DATAGRAM: usize = 64;
@@ -24,14 +23,8 @@ const BATCH: usize = 64;
 const CHUNK: usize = 64 * 1024;
 /// Octets of TCP payload in a packet of 1,500 octets, with timestamps.
 const SEGMENT: f64 = 1448.0;
-/// The thread gives way to nobody for so long, so that nobody else's work gets between.
-const SLICE: Duration = Duration::from_millis(10);
-/// Then it lets others run.
-const PAUSE: Duration = Duration::from_millis(3);
-/// Slices that do not count.
-const WARM: usize = 3;
-/// Where the thread runs.
-const CPU: usize = 1;
+/// How long is waited for what is on its way.
+const PATIENCE: Duration = Duration::from_millis(3);
 
 /// What flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,33 +58,6 @@ impl Traffic {
     }
 }
 
-/// Does the same on a thread of its own until all slices are over, and returns what a packet took of its time.
-fn measured<T>(
-    slices: usize,
-    open: impl FnOnce() -> Result<T> + Send,
-    pass: impl Fn(&mut T) -> Result<f64> + Send,
-) -> Result<f64> {
-    let work = move || {
-        let mut flow = open()?;
-        cpu::pin(CPU);
-        cpu::give_way_to_nobody()?;
-        let (mut packets, mut time) = (0.0, 0.0);
-        for slice in 0..WARM + slices {
-            thread::sleep(PAUSE);
-            let (end, before) = (clock::now() + SLICE, cpu::of_thread());
-            while clock::now() < end {
-                let passed = pass(&mut flow)?;
-                packets += if slice < WARM { 0.0 } else { passed };
-            }
-            time += if slice < WARM { 0.0 } else { cpu::of_thread() - before };
-        }
-        ensure!(packets > 0.0, "no packet arrived");
-        Ok(time / packets)
-    };
-    thread::scope(|scope| scope.spawn(work).join())
-        .unwrap_or_else(|_| Err(anyhow::anyhow!("the thread has panicked")))
-}
-
 /// Both ends of a TCP stream.
 struct Stream {
     from: TcpStream,
@@ -108,7 +74,7 @@ impl Stream {
         let (to, _) = listener.accept()?;
         unpaced(&from)?;
         from.set_nonblocking(true)?;
-        to.set_read_timeout(Some(PAUSE))?;
+        to.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { from, to, chunk: vec![0; CHUNK] })
     }
 
