@@ -17,6 +17,8 @@ pub(super) enum Contender {
     Messages(usize),
     /// The same with a mark on each, as steered probes have.
     Marked(usize),
+    /// The same by a socket that never lets packets be cut up: the kernel looks for no number for their pieces.
+    Whole(usize),
     /// The same without programs on the interface.
     Unstamped(usize),
     /// A socket for each session, connected, and a system call for each packet.
@@ -30,12 +32,13 @@ impl Contender {
     pub(super) const AGENT: Self = Self::Messages(64);
 
     /// All that are measured.
-    pub(super) const fn all() -> [Self; 9] {
+    pub(super) const fn all() -> [Self; 10] {
         [
             Self::Messages(1),
             Self::Messages(8),
             Self::AGENT,
             Self::Marked(64),
+            Self::Whole(64),
             Self::Unstamped(64),
             Self::Connected,
             Self::Ring(1),
@@ -49,6 +52,7 @@ impl Contender {
         match self {
             Self::Messages(count) => format!("sendmmsg, {count}"),
             Self::Marked(count) => format!("sendmmsg, {count}, marked"),
+            Self::Whole(count) => format!("sendmmsg, {count}, IP_PMTUDISC_DO"),
             Self::Unstamped(count) => format!("sendmmsg, {count}, no programs"),
             Self::Connected => "send, connected".to_owned(),
             Self::Ring(count) => format!("AF_XDP, {count}"),
@@ -65,6 +69,7 @@ impl Contender {
         } else {
             stage.attach()?;
         }
+        stage.keep_whole(matches!(self, Self::Whole(_)))?;
         let (stamped, sent) = (stage.stamped(), stage.sent()?);
         let cost = self.send(stage, slices)?;
         let sent = stage.sent()? - sent;
@@ -75,7 +80,7 @@ impl Contender {
     fn send(self, stage: &Stage, slices: usize) -> Result<f64> {
         let open = || stage.socket();
         match self {
-            Self::Messages(count) | Self::Unstamped(count) => {
+            Self::Messages(count) | Self::Whole(count) | Self::Unstamped(count) => {
                 measured(slices, || Batch::new(open()?, stage.targets(), count, 0), Batch::send)
             }
             Self::Marked(count) => {

@@ -1,8 +1,9 @@
 //! An interface that takes packets and drops them, and the agent's programs on it.
 
 use std::{
-    fs,
+    fs, io,
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
+    os::fd::AsRawFd as _,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -144,6 +145,26 @@ impl Stage {
     /// Where the process has no descriptors left.
     pub(super) fn socket(&self) -> Result<UdpSocket> {
         Ok(self.sockets[0].1.try_clone()?)
+    }
+
+    /// Says whether packets of the agent's socket are never to be cut up (`IP_PMTUDISC_DO`), or as the kernel has it.
+    ///
+    /// # Errors
+    /// Those of `setsockopt(2)`.
+    pub(super) fn keep_whole(&self, is_kept: bool) -> Result<()> {
+        let value = if is_kept { libc::IP_PMTUDISC_DO } else { libc::IP_PMTUDISC_WANT };
+        // SAFETY: the call reads the value, which outlives it.
+        let result = unsafe {
+            libc::setsockopt(
+                self.sockets[0].1.as_raw_fd(),
+                libc::IPPROTO_IP,
+                libc::IP_MTU_DISCOVER,
+                (&raw const value).cast(),
+                size_of_val(&value) as u32,
+            )
+        };
+        ensure!(result == 0, "IP_MTU_DISCOVER: {}", io::Error::last_os_error());
+        Ok(())
     }
 
     /// The others, connected, and what each sends.
