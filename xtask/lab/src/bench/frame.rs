@@ -7,6 +7,8 @@ use probe_ebpf::{
     frame::{Udp, udp as udp_field},
 };
 
+/// Protocol number of TCP.
+pub(super) const TCP: u8 = 6;
 /// Protocol number of UDP.
 const UDP: u8 = 17;
 

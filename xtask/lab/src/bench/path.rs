@@ -1,11 +1,21 @@
 //! `lab bench path`: what the programs cost the packets that meet them.
 //!
+//! - [`steps`]: each kind of packet before the programs alone; [`cpus`]: the same on two CPUs at once.
+//! - [`kinds`]: those packets; [`ours`]: our programs with maps for them; [`runs`]: how they are run; [`lookups`],
+//!   [`instructions`]: what is counted of it.
 //! - [`traffic`]: ordinary traffic, without programs, with bare ones and with ours.
 //! - [`contender`]: who is attached.
 //! - [`load`]: the traffic.
 
 mod contender;
+mod cpus;
+mod instructions;
+mod kinds;
 mod load;
+mod lookups;
+mod ours;
+mod runs;
+mod steps;
 mod traffic;
 
 use std::{fs, io::stdout, path::PathBuf};
@@ -20,7 +30,7 @@ pub(crate) struct Options {
     /// The agent, `linkprobe`
     #[arg(long)]
     agent: PathBuf,
-    /// Compare with what was before a change: a directory with its `linkprobe`, the agent
+    /// Compare with what was before a change: a directory with the agent, `linkprobe`, and the programs, `linkprobe-bpf`
     #[arg(long, value_name = "DIRECTORY")]
     before: Option<PathBuf>,
     /// A few short rounds only: about 30 s
@@ -38,6 +48,8 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut part =
         Part { name: "path".to_owned(), title: "The packet path".to_owned(), ..Part::default() };
+    steps::measure(options, &mut part)?;
+    cpus::measure(options, &mut part)?;
     traffic::measure(options, &mut part)?;
     if let Some(file) = &options.json {
         let text = serde_json::to_string_pretty(&part)? + "\n";

@@ -8,8 +8,9 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{Array, ProgramArray},
+    maps::{Array, PerCpuArray, PerCpuValues, ProgramArray},
     programs::{ProgramFd, Xdp},
+    util::nr_cpus,
 };
 use probe_ebpf::{
     frame::Address,
@@ -148,8 +149,9 @@ impl Bench {
     fn measure(&mut self, frame: &[u8], ours: &mut Datapath, others: &[&str]) -> Result<Vec<f64>> {
         let mut room = [0; ROOM];
         room[..frame.len()].copy_from_slice(frame);
-        Array::<_, [u8; ROOM]>::try_from(self.ebpf.map_mut("FRAME").context("FRAME")?)?
-            .set(0, room, 0)?;
+        let of_cpus = PerCpuValues::try_from(vec![room; nr_cpus().map_err(|(_, error)| error)?])?;
+        PerCpuArray::<_, [u8; ROOM]>::try_from(self.ebpf.map_mut("FRAME").context("FRAME")?)?
+            .set(0, of_cpus, 0)?;
         Array::<_, u32>::try_from(self.ebpf.map_mut("LENGTH").context("LENGTH")?)?.set(
             0,
             frame.len() as u32,
