@@ -5,7 +5,7 @@ use core::{hint::black_box, mem::MaybeUninit};
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use probe_ebpf::{
     checksum::Sum,
-    frame::{Address, Udp},
+    frame::{Address, IpVersion, Udp},
     maps::{Counter, Fate},
     stamp,
 };
@@ -44,6 +44,7 @@ impl Arrival {
             unsafe { first.add(word).write_volatile(0) };
             word += 1;
         }
+        const { assert!(IpVersion::V4 as u8 == 0) };
         // SAFETY: all of it is written, and zeros are a value: of integers, and of `IpVersion`.
         unsafe { room.assume_init_mut() }
     }

@@ -42,7 +42,8 @@ const CASES: [(Kind, bool, &str); 4] = [
 pub(super) fn measure(options: &Options, part: &mut Part) -> Result<()> {
     let cpus = thread::available_parallelism()?.get();
     if cpus < 2 {
-        part.notes.push("This machine has one CPU: what two do at once was not measured.".to_owned());
+        part.notes
+            .push("This machine has one CPU: what two do at once was not measured.".to_owned());
         return Ok(());
     }
     let rounds = if options.quick { 5 } else { 20 };

@@ -1,10 +1,6 @@
 //! Instructions that a thread has executed, where the machine counts them.
 
-use std::{
-    fs::File,
-    io::Read as _,
-    os::fd::FromRawFd as _,
-};
+use std::{fs::File, io::Read as _, os::fd::FromRawFd as _};
 
 use anyhow::Result;
 

@@ -87,7 +87,8 @@ impl Kind {
         };
         match self {
             Self::Request => {
-                let request = Request { sequence: 7, timestamp: 1, error_estimate: 0x8001, ssid: 1 };
+                let request =
+                    Request { sequence: 7, timestamp: 1, error_estimate: 0x8001, ssid: 1 };
                 let source = Ipv4Addr::from(u32::from(THERE) + u32::from(number));
                 frame::udp(SocketAddrV4::new(source, 50_001), here(stamp::PORT), &request.encode())
             }

@@ -52,7 +52,12 @@ impl Runs {
     ///
     /// # Errors
     /// Those of the kernel.
-    pub(super) fn prepare(&mut self, kind: Kind, subject: Subject<'_>, frames: &[Vec<u8>]) -> Result<()> {
+    pub(super) fn prepare(
+        &mut self,
+        kind: Kind,
+        subject: Subject<'_>,
+        frames: &[Vec<u8>],
+    ) -> Result<()> {
         let length = frames.first().context("no frame")?.len();
         let room = |frame: &Vec<u8>| {
             let mut room = [0; ROOM];

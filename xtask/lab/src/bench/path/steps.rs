@@ -89,7 +89,8 @@ fn costs(
             costs.instructions_before = old.and_then(|old| old.1);
         }
     }
-    costs.lookups = Some(lookups(runs, kind, ours, &frames).map_err(|error| error.root_cause().to_string()));
+    costs.lookups =
+        Some(lookups(runs, kind, ours, &frames).map_err(|error| error.root_cause().to_string()));
     Ok(costs)
 }
 
@@ -159,7 +160,8 @@ fn sizes(part: &mut Part, ours: &Ours, before: Option<&Ours>) -> Result<()> {
             ]);
         }
     }
-    let columns = ["program", "BPF instructions", "machine code", "instructions that the verifier followed"];
+    let columns =
+        ["program", "BPF instructions", "machine code", "instructions that the verifier followed"];
     part.tables.push(Table {
         title: "The programs in the kernel".to_owned(),
         columns: columns.map(str::to_owned).to_vec(),
@@ -169,7 +171,15 @@ fn sizes(part: &mut Part, ours: &Ours, before: Option<&Ours>) -> Result<()> {
 }
 
 fn table(costs: &[Costs], has_before: bool) -> Table {
-    let mut columns = vec!["packet", "time", "of the bare program's", "hash look-ups", "trie look-ups", "changes", "instructions executed"];
+    let mut columns = vec![
+        "packet",
+        "time",
+        "of the bare program's",
+        "hash look-ups",
+        "trie look-ups",
+        "changes",
+        "instructions executed",
+    ];
     if has_before {
         columns.extend(["time before", "time, of before", "instructions before"]);
     }
