@@ -5,7 +5,7 @@
 //!   [`instructions`]: what is counted of it.
 //! - [`traffic`]: ordinary traffic, without programs, with bare ones and with ours.
 //! - [`contender`]: who is attached.
-//! - [`load`]: the traffic.
+//! - [`load`], [`stream`]: the traffic.
 
 mod contender;
 mod cpus;
@@ -16,6 +16,7 @@ mod lookups;
 mod ours;
 mod runs;
 mod steps;
+mod stream;
 mod traffic;
 
 use std::{fs, io::stdout, path::PathBuf};

@@ -8,7 +8,7 @@ use lab::clock;
 use super::cpu;
 
 /// The thread gives way to nobody for so long, so that nobody else's work gets between.
-const SLICE: Duration = Duration::from_millis(10);
+pub(super) const SLICE: Duration = Duration::from_millis(10);
 /// Then it lets others run.
 const PAUSE: Duration = Duration::from_millis(3);
 /// Slices that do not count.

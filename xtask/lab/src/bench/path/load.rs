@@ -13,7 +13,13 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lab::Lab;
 
-use super::super::{datagrams::Datagrams, slices::measured};
+use super::{
+    super::{
+        datagrams::Datagrams,
+        slices::{SLICE, measured},
+    },
+    stream,
+};
 
 /// Octets of a datagram: small, so that packets count and not octets.
 const DATAGRAM: usize = 64;
@@ -22,7 +28,7 @@ const BATCH: usize = 64;
 /// Octets that are written or read at once.
 const CHUNK: usize = 64 * 1024;
 /// Octets of TCP payload in a packet of 1,500 octets, with timestamps.
-const SEGMENT: f64 = 1448.0;
+pub(super) const SEGMENT: f64 = 1448.0;
 /// How long is waited for what is on its way.
 const PATIENCE: Duration = Duration::from_millis(3);
 
@@ -33,20 +39,31 @@ pub(super) enum Traffic {
     Tcp,
     /// Small UDP datagrams of one flow.
     Udp,
+    /// One TCP stream as applications have it.
+    Stream,
 }
 
 impl Traffic {
-    pub(super) const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
+    pub(super) const ALL: [Self; 3] = [Self::Stream, Self::Tcp, Self::Udp];
 
     /// What it is called in tables.
     pub(super) const fn label(self) -> &'static str {
         match self {
-            Self::Tcp => "One TCP stream",
-            Self::Udp => "UDP datagrams of 64 octets",
+            Self::Tcp => "One TCP stream, per CPU",
+            Self::Udp => "UDP datagrams of 64 octets, per CPU",
+            Self::Stream => "One TCP stream, by the clock",
         }
     }
 
-    /// Sends from the first site to the second for some slices, and returns seconds of CPU per packet.
+    /// What is measured of it.
+    pub(super) const fn measure(self) -> &'static str {
+        match self {
+            Self::Tcp | Self::Udp => "CPU per packet",
+            Self::Stream => "time per packet",
+        }
+    }
+
+    /// Sends from the first site to the second for some slices, and returns seconds per packet, of CPU or by the clock.
     ///
     /// # Errors
     /// Those of sockets, and where packets get lost.
@@ -54,6 +71,7 @@ impl Traffic {
         match self {
             Self::Tcp => measured(slices, || Stream::open(lab), Stream::pass),
             Self::Udp => measured(slices, || Flow::open(lab), Flow::pass),
+            Self::Stream => stream::flow(lab, SLICE * slices as u32),
         }
     }
 }
