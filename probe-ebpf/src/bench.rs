@@ -1,4 +1,4 @@
-//! The programs of `cargo xtask bench reflector`. Not part of the product.
+//! The programs of `cargo xtask bench reflector` and `bench path`. Not part of the product.
 //!
 //! `BPF_PROG_TEST_RUN` repeats a program on the packet as the program left it, and a reply is no request.
 //! So each measured program is called through `restore`, which first puts the request back. What that
@@ -13,19 +13,20 @@
 #![expect(clippy::needless_pass_by_value, reason = "so the macros of aya want it")]
 
 use aya_ebpf::{
-    bindings::xdp_action,
-    helpers::bpf_ktime_get_ns,
-    macros::{map, xdp},
-    maps::{Array, ProgramArray},
-    programs::XdpContext,
+    bindings::{TC_ACT_UNSPEC, xdp_action},
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    macros::{classifier, fentry, map, xdp},
+    maps::{Array, PerCpuArray, ProgramArray},
+    programs::{FEntryContext, TcContext, XdpContext},
 };
+use probe_ebpf::stamp::Mode;
 
 /// Octets of a frame that are put back: Ethernet, IPv4, UDP and an authenticated test packet.
 const FRAME_LENGTH: usize = 14 + 20 + 8 + 112;
 
-/// The frame, filled up with zeros to whole words.
+/// The frame, filled up with zeros to whole words; each CPU may have one of its own.
 #[map]
-static FRAME: Array<[u16; 80]> = Array::with_max_entries(1, 0);
+static FRAME: PerCpuArray<[u16; 80]> = PerCpuArray::with_max_entries(1, 0);
 /// Octets of it that count: 86 or 154.
 #[map]
 static LENGTH: Array<u32> = Array::with_max_entries(1, 0);
@@ -65,6 +66,24 @@ fn put<const N: usize>(ctx: &XdpContext, frame: &[u16; 80]) -> Option<()> {
         word += 1;
     }
     Some(())
+}
+
+/// Makes a reply that has been counted already into one to the next test packet, and calls the program that is measured.
+#[xdp]
+pub fn next_reply(ctx: XdpContext) -> u32 {
+    let at = ctx.data() + 14 + 20 + 8 + Mode::Unauthenticated.offsets().sender_sequence;
+    if at + 4 > ctx.data_end() {
+        return xdp_action::XDP_ABORTED;
+    }
+    let number = at as *mut [u8; 4];
+    // SAFETY: four bytes from there on lie in the frame.
+    unsafe {
+        let next = u32::from_be_bytes(number.read_unaligned()).wrapping_add(1);
+        number.write_unaligned(next.to_be_bytes());
+        // The map holds programs of this kind.
+        MEASURED.tail_call(&ctx, 0);
+    }
+    xdp_action::XDP_ABORTED
 }
 
 /// Does nothing: what it takes is what measuring takes.
@@ -109,6 +128,24 @@ pub fn clocks(ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
+/// The least that a program at the entrance of an interface can do.
+#[xdp]
+pub fn pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// The same, for drivers that would treat packets in several pieces of memory differently.
+#[xdp(frags)]
+pub fn pass_pieces(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// The least that a program at the exit can do.
+#[classifier]
+pub fn leave(_ctx: TcContext) -> i32 {
+    TC_ACT_UNSPEC
+}
+
 /// Swaps two neighbouring fields of `N` integers each.
 ///
 /// # Safety
@@ -126,6 +163,44 @@ unsafe fn swap<T, const N: usize>(at: usize) {
         }
         i += 1;
     }
+}
+
+/// Whose look-ups are counted: the number of a thread.
+#[map]
+static COUNTED_THREAD: Array<u32> = Array::with_max_entries(1, 0);
+/// How many they were: look-ups in hash tables, look-ups in prefix tries, and changes of hash tables.
+#[map]
+static LOOKUPS: Array<[u64; 3]> = Array::with_max_entries(1, 0);
+
+/// Counts look-ups in hash tables: programs call this function of the kernel's itself.
+#[fentry(function = "__htab_map_lookup_elem")]
+pub fn count_hash(_ctx: FEntryContext) -> i32 {
+    count_lookup(0)
+}
+
+/// Counts look-ups in prefix tries.
+#[fentry(function = "trie_lookup_elem")]
+pub fn count_trie(_ctx: FEntryContext) -> i32 {
+    count_lookup(1)
+}
+
+/// Counts changes of hash tables.
+#[fentry(function = "htab_map_update_elem")]
+pub fn count_change(_ctx: FEntryContext) -> i32 {
+    count_lookup(2)
+}
+
+#[inline(always)]
+fn count_lookup(kind: usize) -> i32 {
+    let (Some(thread), Some(counts)) = (COUNTED_THREAD.get(0), LOOKUPS.get_ptr_mut(0)) else {
+        return 0;
+    };
+    // The lower half is what user space calls the thread.
+    if bpf_get_current_pid_tgid() as u32 == *thread {
+        // SAFETY: the kernel gave a pointer to a whole element, and there are three kinds. One thread is counted.
+        unsafe { (*counts)[kind] += 1 };
+    }
+    0
 }
 
 /// As that of the product.

@@ -21,7 +21,7 @@ pub mod name {
     pub const SESSIONS: &str = "SESSIONS";
     /// [`Slot`](super::Slot) by SSID and sequence number, memory-mapped.
     pub const SLOTS: &str = "SLOTS";
-    /// [`Arrivals`](super::Arrivals) by peer index, memory-mapped.
+    /// [`Arrivals`](super::Arrivals) by peer index, each in a [`Line`](super::Line), memory-mapped.
     pub const ARRIVALS: &str = "ARRIVALS";
     /// [`Counters`](super::Counters) by CPU, memory-mapped.
     pub const COUNTERS: &str = "COUNTERS";
@@ -217,6 +217,11 @@ pub struct Arrivals {
     pub last_at: u64,
 }
 
+/// An element with a cache line of its own: of two in one line, two CPUs that write them would each wait for the other.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line<T>(pub T);
+
 /// How a peer's probes come here: its address, and by which interface.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -330,7 +335,7 @@ const _: () = {
     assert!(offset_of!(Session, sent) == 24 && offset_of!(Session, answered) == 32);
     assert!(size_of::<Slot>() == 40 && align_of::<Slot>() == 8);
     assert!(offset_of!(Slot, sent_at) == 8 && offset_of!(Slot, forward_delay) == 32);
-    assert!(size_of::<Arrivals>() == 16);
+    assert!(size_of::<Arrivals>() == 16 && size_of::<Line<Arrivals>>() == 64);
     assert!(size_of::<ReflectorKey>() == 40 && align_of::<ReflectorKey>() == 8);
     assert!(size_of::<ReflectorSession>() == 40 && size_of::<Way>() == 24);
     assert!(size_of::<Tuple>() == 24 && size_of::<Deferred>() == 56 && size_of::<Source>() == 8);

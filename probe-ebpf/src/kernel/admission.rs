@@ -15,7 +15,7 @@ use aya_ebpf::{
 use probe_ebpf::{
     frame::Address,
     maps::{
-        ALLOWANCE, Arrivals, Config, Counter, NO_PEER, PEER_AUTHENTICATED, ReflectorKey,
+        ALLOWANCE, Arrivals, Config, Counter, Line, NO_PEER, PEER_AUTHENTICATED, ReflectorKey,
         ReflectorSession, Source, Way, config_flag,
     },
 };
@@ -43,7 +43,7 @@ static PEERS: HashMap<Address, u32> = HashMap::with_max_entries(1, 0);
 #[map]
 static WAYS: HashMap<Way, u32> = HashMap::with_max_entries(1, 0);
 #[map]
-static ARRIVALS: Array<Arrivals> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static ARRIVALS: Array<Line<Arrivals>> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// A request before the reflector's tables.
 #[repr(C)]
@@ -325,7 +325,7 @@ fn note_arrival(peer: u32, now: u64) {
     let Some(arrivals) = ARRIVALS.get_ptr_mut(peer) else { return };
     // SAFETY: the kernel gave a pointer to a whole element.
     unsafe {
-        state::increment(addr_of_mut!((*arrivals).packets));
-        addr_of_mut!((*arrivals).last_at).write_volatile(now);
+        state::increment(addr_of_mut!((*arrivals).0.packets));
+        addr_of_mut!((*arrivals).0.last_at).write_volatile(now);
     }
 }

@@ -18,6 +18,7 @@ macro_rules! counters {
             }
 
             /// What was done with the packet.
+            #[inline(always)]
             #[must_use]
             pub const fn fate(self) -> Fate {
                 match self { $(Self::$variant => Fate::$kind),* }

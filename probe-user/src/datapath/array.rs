@@ -16,12 +16,12 @@ use aya::{Ebpf, maps::Map};
 use memmap2::{MmapOptions, MmapRaw};
 use probe_ebpf::{
     hmac::Key,
-    maps::{Arrivals, Config, Counters, Session, Slot},
+    maps::{Arrivals, Config, Counters, Line, Session, Slot},
 };
 
 use super::Error;
 
-/// An array of `T`, which has no padding and for which all bits are valid.
+/// An array of `T`, for which all bits are valid.
 pub(super) struct Array<T> {
     memory: Arc<MmapRaw>,
     length: usize,
@@ -40,8 +40,8 @@ unsafe impl Shared for Config {}
 unsafe impl Shared for Session {}
 // SAFETY: as above.
 unsafe impl Shared for Slot {}
-// SAFETY: as above.
-unsafe impl Shared for Arrivals {}
+// SAFETY: as above, and nobody minds what is in the rest of the line.
+unsafe impl Shared for Line<Arrivals> {}
 // SAFETY: as above.
 unsafe impl Shared for Counters {}
 // SAFETY: as above.

@@ -8,7 +8,9 @@ use std::{
 use aya::Ebpf;
 use probe_ebpf::{
     hmac::Key,
-    maps::{Arrivals, Config, Counters, MAX_KEYS, MAX_SESSIONS, Session, Slot, SlotState, name},
+    maps::{
+        Arrivals, Config, Counters, Line, MAX_KEYS, MAX_SESSIONS, Session, Slot, SlotState, name,
+    },
 };
 
 use super::{Error, Options, array::Array};
@@ -19,7 +21,7 @@ pub(super) struct Memory {
     pub(super) config: Array<Config>,
     pub(super) sessions: Array<Session>,
     pub(super) slots: Array<Slot>,
-    pub(super) arrivals: Array<Arrivals>,
+    pub(super) arrivals: Array<Line<Arrivals>>,
     pub(super) counters: Array<Counters>,
     pub(super) keys: Array<Key>,
 }

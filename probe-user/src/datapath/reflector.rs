@@ -8,7 +8,7 @@ use std::{
 use probe_ebpf::{
     frame::Address,
     hmac::Key,
-    maps::{Arrivals, Config, MAX_KEYS, PEER_AUTHENTICATED, Way, config_flag},
+    maps::{Arrivals, Config, Line, MAX_KEYS, PEER_AUTHENTICATED, Way, config_flag},
     ntp::NANOS_PER_SECOND,
 };
 use zeroize::Zeroize as _;
@@ -106,7 +106,7 @@ impl Datapath {
     ) -> Result<(), Error> {
         let flag = if authenticated { PEER_AUTHENTICATED } else { 0 };
         self.backend.set_peer(address, index, flag)?;
-        self.memory.arrivals.write(index as usize, |_| Arrivals::default());
+        self.memory.arrivals.write(index as usize, |_| Line::default());
         self.set_userspace(|settings| {
             settings.peers.insert(address, authenticated);
         });
@@ -132,7 +132,7 @@ impl Datapath {
     /// Where the map cannot be written.
     pub fn set_way(&mut self, peer: Address, interface: u32, index: u32) -> Result<(), Error> {
         self.backend.set_way(Way { peer, interface, reserved: 0 }, index)?;
-        self.memory.arrivals.write(index as usize, |_| Arrivals::default());
+        self.memory.arrivals.write(index as usize, |_| Line::default());
         self.next_generation();
         Ok(())
     }
@@ -162,7 +162,7 @@ impl Datapath {
     /// Probes of a peer that were reflected.
     #[must_use]
     pub fn arrivals(&self, index: u32) -> Arrivals {
-        self.memory.arrivals.read(index as usize)
+        self.memory.arrivals.read(index as usize).0
     }
 
     /// The queue for the userspace reflector; once.

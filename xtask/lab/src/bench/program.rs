@@ -1,26 +1,28 @@
 //! The kernel program on one packet again and again, beside the least that a reflector can do.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
-    maps::{Array, ProgramArray},
+    maps::{Array, PerCpuArray, PerCpuValues, ProgramArray},
     programs::{ProgramFd, Xdp},
+    util::nr_cpus,
 };
 use figures::{Part, Samples, Table, Target, Unit};
 use probe_ebpf::{
-    checksum::Sum,
-    frame::{Address, Udp},
+    frame::Address,
     hmac::Key,
     ntp::Format,
     stamp::{self, HMAC_AT, Mode, Request},
 };
 use probe_user::datapath::{Datapath, Options, ReflectorOptions};
 
-use super::reflector::ratios;
+use super::{frame, reflector::ratios};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("LAB_OBJECTS"), "/bench-bpf"));
+/// The programs of the bench.
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("LAB_OBJECTS"), "/bench-bpf"));
 
 /// Rounds, and those of a quick run. Of them the fastest is judged: whatever else runs on the host can only make a
 /// round slower.
@@ -140,25 +142,11 @@ impl Figures {
 
 /// A request in UDP over IPv4, from the sender to the reflector's port.
 fn frame(payload: &[u8]) -> Vec<u8> {
-    let length = |octets: usize| (octets as u16).to_be_bytes();
-    let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-    let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 255, 17, 0, 0];
-    ip[2..4].copy_from_slice(&length(28 + payload.len()));
-    ip.extend(SENDER.octets());
-    ip.extend(REFLECTOR.octets());
-    let sum = Sum::ZERO.add_slice(&ip).checksum();
-    ip[10..12].copy_from_slice(&sum);
-    frame.extend(ip);
-    let ports = [50_000_u16, stamp::PORT];
-    frame.extend(ports.iter().flat_map(|port| port.to_be_bytes()));
-    frame.extend(length(8 + payload.len()));
-    frame.extend([0, 0]);
-    frame.extend(payload);
-    let udp = Udp::find(&frame[..]).expect("the frame is one of UDP");
-    let pseudo_header = udp.pseudo_header(&frame[..]).expect("it is whole");
-    let sum = pseudo_header.add_slice(&frame[udp.udp_at..]).udp_checksum();
-    frame[udp.udp_at + 6..][..2].copy_from_slice(&sum);
-    frame
+    frame::udp(
+        SocketAddrV4::new(SENDER, 50_000),
+        SocketAddrV4::new(REFLECTOR, stamp::PORT),
+        payload,
+    )
 }
 
 /// Our programs, as a reflector without limits.
@@ -208,8 +196,9 @@ impl Bench {
     ) -> Result<[Times; 3]> {
         let mut room = [0; ROOM];
         room[..frame.len()].copy_from_slice(frame);
-        Array::<_, [u8; ROOM]>::try_from(self.ebpf.map_mut("FRAME").context("FRAME")?)?
-            .set(0, room, 0)?;
+        let of_cpus = PerCpuValues::try_from(vec![room; nr_cpus().map_err(|(_, error)| error)?])?;
+        PerCpuArray::<_, [u8; ROOM]>::try_from(self.ebpf.map_mut("FRAME").context("FRAME")?)?
+            .set(0, of_cpus, 0)?;
         Array::<_, u32>::try_from(self.ebpf.map_mut("LENGTH").context("LENGTH")?)?.set(
             0,
             frame.len() as u32,

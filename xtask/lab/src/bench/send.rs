@@ -1,0 +1,132 @@
+//! `lab bench send`: what it takes to send a probe, by `sendmmsg` as the agent does it, and by AF_XDP.
+//!
+//! - [`stage`]: an interface that takes packets and drops them, with our programs on it.
+//! - [`contender`]: the ways to send.
+//! - [`batch`]: messages for `sendmmsg`; [`ring`]: a transmit ring of AF_XDP, and [`probes`]: whole packets for it.
+
+mod batch;
+mod contender;
+mod probes;
+mod ring;
+mod stage;
+
+use std::{
+    fs,
+    io::{Write as _, stderr, stdout},
+    path::PathBuf,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use contender::Contender;
+use figures::{Cell, Part, Samples, Table, Unit};
+use stage::Stage;
+
+/// What was measured, and how.
+const METHOD: [&str; 2] = [
+    "Test packets of 64 sessions to as many destinations, sent through an interface that takes packets and drops them (ifb), as \
+     a network card does without its wire. The agent's programs are on it where nothing else is said. One thread sends, and runs \
+     before all others on its CPU, in slices of 10 ms: its time is all that a packet takes, and packets per second are those that \
+     go into a second of it. Contenders alternate; a ratio is that of two of the same round.",
+    "`sendmmsg` sends templates by the agent's own socket, each with its destination, as the agent does; the TC program numbers \
+     and stamps them. AF_XDP (copy mode, written for this bench) sends whole packets out of shared memory, with the headers of \
+     all layers made beforehand; number, T1 and checksum it has to write itself, for these packets meet no TC program: what part \
+     of them one has numbered is in the last column. Zero-copy mode needs a driver that this interface does not have.",
+];
+
+/// What to measure, and with what.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The agent; nothing is measured with it, its sender is part of this program
+    #[arg(long)]
+    agent: Option<PathBuf>,
+    /// A few short rounds only
+    #[arg(long)]
+    quick: bool,
+    /// Write all that was measured to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Measures, and prints what came out.
+///
+/// # Errors
+/// Those of the lab and of the kernel.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let part = measure(options)?;
+    if let Some(file) = &options.json {
+        let text = serde_json::to_string_pretty(&part)? + "\n";
+        fs::write(file, text).with_context(|| file.display().to_string())?;
+    }
+    figures::terminal::write(&part, &mut stdout().lock())?;
+    Ok(true)
+}
+
+/// Measures all contenders in turn.
+fn measure(options: &Options) -> Result<Part> {
+    let (rounds, slices) = if options.quick { (5, 10) } else { (20, 30) };
+    let contenders = Contender::all();
+    let mut stage = Stage::set()?;
+    let mut costs = vec![Vec::new(); contenders.len()];
+    let mut numbered = vec![Vec::new(); contenders.len()];
+    for round in 0..rounds {
+        writeln!(stderr(), "send: round {} of {rounds}", round + 1)?;
+        for turn in 0..contenders.len() {
+            let who = (round + turn) % contenders.len();
+            let result = contenders[who].measure(&mut stage, slices);
+            let (cost, share) = result.with_context(|| contenders[who].label())?;
+            costs[who].push(cost);
+            numbered[who].push(share);
+        }
+    }
+    let base = contenders.iter().position(|who| *who == Contender::AGENT).context("no agent")?;
+    let row = |who: usize| -> Vec<Cell> {
+        let rates = costs[who].iter().map(|cost| 1.0 / cost).collect();
+        let ratios = costs[who].iter().zip(&costs[base]).map(|(cost, base)| cost / base).collect();
+        vec![
+            contenders[who].label().into(),
+            Samples::new(Unit::Seconds, costs[who].clone()).into(),
+            Samples::new(Unit::Times, ratios).into(),
+            Samples::new(Unit::PerSecond, rates).into(),
+            Samples::new(Unit::Share, numbered[who].clone()).into(),
+        ]
+    };
+    let columns =
+        ["how", "CPU per packet", "of sendmmsg, 64", "packets per second of CPU", "numbered by TC"];
+    let rows: Vec<_> = (0..contenders.len()).map(row).collect();
+    Ok(Part {
+        name: "send".to_owned(),
+        title: "Sending: sendmmsg and AF_XDP".to_owned(),
+        method: METHOD.map(str::to_owned).to_vec(),
+        notes: notes(&rows),
+        tables: vec![Table {
+            title: "One probe on its way out of the host".to_owned(),
+            columns: columns.map(str::to_owned).to_vec(),
+            rows,
+        }],
+        ..Part::default()
+    })
+}
+
+/// What the figures mean for the agent.
+fn notes(rows: &[Vec<Cell>]) -> Vec<String> {
+    let ratio = |who: Contender| {
+        let label = who.label();
+        let row = rows.iter().find(|row| row[0].show() == label);
+        row.map_or_else(|| "-".to_owned(), |row| row[2].show())
+    };
+    vec![
+        format!(
+            "The agent keeps sendmmsg. AF_XDP takes {} of its CPU with 64 packets at once, {} with one; but its packets meet no \
+             TC program and no route: the agent would number and stamp them itself, so that one that stands still makes up \
+             round trips, and would have to follow routes, neighbours and marks as the kernel does.",
+            ratio(Contender::Ring(64)),
+            ratio(Contender::Ring(1)),
+        ),
+        format!(
+            "With one packet a system call, sendmmsg takes {}; with eight, {}.",
+            ratio(Contender::Messages(1)),
+            ratio(Contender::Messages(8)),
+        ),
+    ]
+}

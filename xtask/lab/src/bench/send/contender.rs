@@ -1,0 +1,108 @@
+//! The ways to send.
+
+use anyhow::{Result, ensure};
+
+use super::{
+    super::slices::measured,
+    batch::Batch,
+    probes::Probes,
+    ring::Ring,
+    stage::{MARK, SESSIONS, Stage},
+};
+
+/// A way to send, with how many packets at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contender {
+    /// As the agent does.
+    Messages(usize),
+    /// The same with a mark on each, as steered probes have.
+    Marked(usize),
+    /// The same by a socket that never lets packets be cut up: the kernel looks for no number for their pieces.
+    Whole(usize),
+    /// The same without programs on the interface.
+    Unstamped(usize),
+    /// A socket for each session, connected, and a system call for each packet.
+    Connected,
+    /// AF_XDP.
+    Ring(usize),
+}
+
+impl Contender {
+    /// What the others are compared with.
+    pub(super) const AGENT: Self = Self::Messages(64);
+
+    /// All that are measured.
+    pub(super) const fn all() -> [Self; 10] {
+        [
+            Self::Messages(1),
+            Self::Messages(8),
+            Self::AGENT,
+            Self::Marked(64),
+            Self::Whole(64),
+            Self::Unstamped(64),
+            Self::Connected,
+            Self::Ring(1),
+            Self::Ring(8),
+            Self::Ring(64),
+        ]
+    }
+
+    /// What it is called in the table.
+    pub(super) fn label(self) -> String {
+        match self {
+            Self::Messages(count) => format!("sendmmsg, {count}"),
+            Self::Marked(count) => format!("sendmmsg, {count}, marked"),
+            Self::Whole(count) => format!("sendmmsg, {count}, IP_PMTUDISC_DO"),
+            Self::Unstamped(count) => format!("sendmmsg, {count}, no programs"),
+            Self::Connected => "send, connected".to_owned(),
+            Self::Ring(count) => format!("AF_XDP, {count}"),
+        }
+    }
+
+    /// Sends, and returns seconds of CPU per packet and what part of all packets the TC program has numbered.
+    ///
+    /// # Errors
+    /// Those of sockets, and where packets are not taken.
+    pub(super) fn measure(self, stage: &mut Stage, slices: usize) -> Result<(f64, f64)> {
+        if matches!(self, Self::Unstamped(_)) {
+            stage.detach();
+        } else {
+            stage.attach()?;
+        }
+        stage.keep_whole(matches!(self, Self::Whole(_)))?;
+        let (stamped, sent) = (stage.stamped(), stage.sent()?);
+        let cost = self.send(stage, slices)?;
+        let sent = stage.sent()? - sent;
+        ensure!(sent > 0.0, "the interface has seen no packet");
+        Ok((cost, (stage.stamped() - stamped) / sent))
+    }
+
+    fn send(self, stage: &Stage, slices: usize) -> Result<f64> {
+        let open = || stage.socket();
+        match self {
+            Self::Messages(count) | Self::Whole(count) | Self::Unstamped(count) => {
+                measured(slices, || Batch::new(open()?, stage.targets(), count, 0), Batch::send)
+            }
+            Self::Marked(count) => {
+                measured(slices, || Batch::new(open()?, stage.targets(), count, MARK), Batch::send)
+            }
+            Self::Connected => measured(
+                slices,
+                || stage.connected(),
+                |sockets| {
+                    for (socket, template) in sockets.iter() {
+                        socket.send(template)?;
+                    }
+                    Ok(f64::from(SESSIONS))
+                },
+            ),
+            Self::Ring(count) => {
+                let open = || {
+                    let interface = stage.interface()?;
+                    stage.run(|| Ring::open(interface, Probes::new(stage.targets(), count)))?
+                };
+                measured(slices, open, Ring::send)
+            }
+        }
+    }
+}
