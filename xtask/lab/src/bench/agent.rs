@@ -64,6 +64,8 @@ impl Options {
             PINNED if contender == Contender::Ours => 3,
             PINNED => 1,
             100 => 3,
+            // It waits for timers, and so reaches neither.
+            _ if contender == Contender::IrttOne => 3,
             _ => 5,
         }
     }
