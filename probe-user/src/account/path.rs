@@ -7,7 +7,7 @@ use super::{
     flow::Flow,
     located::{Clues, Located, Place},
     rest::{Rest, Seen},
-    visits::{CONVINCING, Latest, Sums, Visits},
+    visits::{CONVINCING, Latest, Visits},
 };
 use crate::{health::defect::Defect, verdict::Nanos};
 
@@ -65,6 +65,12 @@ impl Path {
         }
     }
 
+    /// Whether there is nothing to judge: no packet has left or come since the last two looks, and no time is up.
+    #[must_use]
+    pub fn rests(&self, memories: &[impl Memory], arrivals: Arrivals, now: Nanos) -> bool {
+        self.rest.lasts(Seen::of(memories, arrivals), now)
+    }
+
     /// Judges all probes of which something can be said by now. `sink` is told the index of the flow, when
     /// the probe was sent, and the outcome; oldest first within each flow.
     ///
@@ -76,7 +82,7 @@ impl Path {
         now: Nanos,
         sink: &mut impl FnMut(usize, Nanos, Outcome),
     ) {
-        let seen = Seen { sums: Sums::of(memories), packets: arrivals.packets };
+        let seen = Seen::of(memories, arrivals);
         if self.rest.lasts(seen, now) {
             return;
         }

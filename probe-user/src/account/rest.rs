@@ -1,5 +1,7 @@
 //! When there is nothing to judge: between two probes of a path, which is most of the time, its memory stands still.
 
+use probe_ebpf::maps::Arrivals;
+
 use super::{
     Memory, Rules,
     flow::Flow,
@@ -78,13 +80,13 @@ impl Visits {
     }
 }
 
-impl Sums {
-    /// Those of all flows of a path.
+impl Seen {
+    /// What is seen now.
     #[inline]
-    pub(super) fn of(memories: &[impl Memory]) -> Self {
+    pub(super) fn of(memories: &[impl Memory], arrivals: Arrivals) -> Self {
         let sent = memories.iter().map(Memory::sent).fold(0, u32::wrapping_add);
         let answered = memories.iter().map(Memory::answered).fold(0, u64::wrapping_add);
-        Self { sent, answered: answered as u32 }
+        Self { sums: Sums { sent, answered: answered as u32 }, packets: arrivals.packets }
     }
 }
 

@@ -91,16 +91,19 @@ impl Path {
         memories: &mut Vec<SessionMemory<'d>>,
         sink: &mut impl FnMut(&Observation, Outcome),
     ) {
-        self.account.heed(self.health.state_of(Direction::Forward) == Verdict::Unknown);
         memories.clear();
         memories.extend(self.flows.iter().map(|flow| datapath.session(flow.ssid)));
+        let arrivals = datapath.arrivals(self.arrivals());
+        if self.account.rests(memories, arrivals, now) {
+            return;
+        }
+        self.account.heed(self.health.state_of(Direction::Forward) == Verdict::Unknown);
         for (flow, memory) in self.flows.iter_mut().zip(memories.iter()) {
             // Attempts first: what is sent in between must not look like a failure.
             let attempts = attempts.of(flow.ssid);
             let missing = attempts.wrapping_sub(memory.sent()) as i32;
             flow.not_sent = flow.not_sent.max(u64::try_from(missing).unwrap_or(0));
         }
-        let arrivals = datapath.arrivals(self.arrivals());
         let moment = moment(now);
         let (health, recent) = (&mut self.health, &mut self.recent);
         self.account.judge(memories, arrivals, now, &mut |flow, sent_at, outcome| {

@@ -145,7 +145,7 @@ fn most_looks_at_a_path_that_is_well_need_no_slots() {
     let mut twins = Twins::new();
     for step in 100..1_100 {
         let now = step * STEP;
-        if now % RULES.interval == 0 {
+        if now.is_multiple_of(RULES.interval) {
             for kernels in &twins.kernels {
                 let sequence = kernels[0].send(now - MILLISECOND);
                 let sent_at = now - MILLISECOND;
