@@ -68,7 +68,8 @@ fn put<const N: usize>(ctx: &XdpContext, frame: &[u16; 80]) -> Option<()> {
     Some(())
 }
 
-/// Makes a reply that has been counted already into one to the next test packet, and calls the program that is measured.
+/// Makes a reply that has been counted already into one to the next test packet, and calls the program that is
+/// measured.
 #[xdp]
 pub fn next_reply(ctx: XdpContext) -> u32 {
     let at = ctx.data() + 14 + 20 + 8 + Mode::Unauthenticated.offsets().sender_sequence;

@@ -217,7 +217,7 @@ pub struct Arrivals {
     pub last_at: u64,
 }
 
-/// An element with a cache line of its own: of two in one line, two CPUs that write them would each wait for the other.
+/// An element with a cache line of its own: two CPUs that write elements of one line wait for each other.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Line<T>(pub T);

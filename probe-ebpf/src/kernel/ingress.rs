@@ -31,8 +31,8 @@ pub(crate) struct Arrival {
 impl Arrival {
     /// Zeros, for the verifier: a global function gets no memory that has not been written.
     ///
-    /// Word by word and in place, for every frame that comes in passes here. Left to itself, the compiler calls `memset`, a
-    /// loop over octets that takes longer than all else that is done about ordinary packets.
+    /// Word by word and in place, for every frame that comes in passes here. Left to itself, the compiler calls
+    /// `memset`, a loop over octets that takes longer than all else that is done about ordinary packets.
     #[inline(always)]
     fn zeros(room: &mut MaybeUninit<Self>) -> &mut Self {
         const WORDS: usize = size_of::<Arrival>() / size_of::<u64>();

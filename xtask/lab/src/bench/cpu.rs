@@ -13,7 +13,8 @@ pub(super) fn pin(cpu: usize) {
     }
 }
 
-/// Seconds for which the calling thread has run. The kernel's work on packets counts for the thread that it interrupts.
+/// Seconds for which the calling thread has run. The kernel's work on packets counts for the thread that it
+/// interrupts.
 pub(super) fn of_thread() -> f64 {
     // SAFETY: all zeros is a time.
     let mut time: libc::timespec = unsafe { zeroed() };

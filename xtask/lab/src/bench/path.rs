@@ -31,7 +31,8 @@ pub(crate) struct Options {
     /// The agent, `linkprobe`
     #[arg(long)]
     agent: PathBuf,
-    /// Compare with what was before a change: a directory with the agent, `linkprobe`, and the programs, `linkprobe-bpf`
+    /// Compare with what was before a change: a directory with the agent, `linkprobe`, and the programs,
+    /// `linkprobe-bpf`
     #[arg(long, value_name = "DIRECTORY")]
     before: Option<PathBuf>,
     /// A few short rounds only: about 30 s

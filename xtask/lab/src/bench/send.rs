@@ -24,14 +24,17 @@ use stage::Stage;
 
 /// What was measured, and how.
 const METHOD: [&str; 2] = [
-    "Test packets of 64 sessions to as many destinations, sent through an interface that takes packets and drops them (ifb), as \
-     a network card does without its wire. The agent's programs are on it where nothing else is said. One thread sends, and runs \
-     before all others on its CPU, in slices of 10 ms: its time is all that a packet takes, and packets per second are those that \
-     go into a second of it. Contenders alternate; a ratio is that of two of the same round.",
-    "`sendmmsg` sends templates by the agent's own socket, each with its destination, as the agent does; the TC program numbers \
-     and stamps them. AF_XDP (copy mode, written for this bench) sends whole packets out of shared memory, with the headers of \
-     all layers made beforehand; number, T1 and checksum it has to write itself, for these packets meet no TC program: what part \
-     of them one has numbered is in the last column. Zero-copy mode needs a driver that this interface does not have.",
+    "Test packets of 64 sessions to as many destinations, sent through an interface that takes \
+     packets and drops them (ifb), as a network card does without its wire. The agent's programs are \
+     on it where nothing else is said. One thread sends, and runs before all others on its CPU, in \
+     slices of 10 ms: its time is all that a packet takes, and packets per second are those that go \
+     into a second of it. Contenders alternate; a ratio is that of two of the same round.",
+    "`sendmmsg` sends templates by the agent's own socket, each with its destination, as the agent \
+     does; the messages are made beforehand, and the TC program numbers and stamps them. AF_XDP (copy \
+     mode, written for this bench) sends whole packets out of shared memory, with the headers of all \
+     layers made beforehand; number, T1 and checksum it has to write itself, for these packets meet \
+     no TC program: what part of them one has numbered is in the last column. Zero-copy mode needs a \
+     driver that this interface does not have.",
 ];
 
 /// What to measure, and with what.
@@ -117,9 +120,10 @@ fn notes(rows: &[Vec<Cell>]) -> Vec<String> {
     };
     vec![
         format!(
-            "The agent keeps sendmmsg. AF_XDP takes {} of its CPU with 64 packets at once, {} with one; but its packets meet no \
-             TC program and no route: the agent would number and stamp them itself, so that one that stands still makes up \
-             round trips, and would have to follow routes, neighbours and marks as the kernel does.",
+            "The agent keeps sendmmsg. AF_XDP takes {} of its CPU with 64 packets at once, {} with one; but \
+             its packets meet no TC program and no route: the agent would number and stamp them itself, so \
+             that one that stands still makes up round trips, and would have to follow routes, neighbours and \
+             marks as the kernel does.",
             ratio(Contender::Ring(64)),
             ratio(Contender::Ring(1)),
         ),
@@ -127,6 +131,12 @@ fn notes(rows: &[Vec<Cell>]) -> Vec<String> {
             "With one packet a system call, sendmmsg takes {}; with eight, {}.",
             ratio(Contender::Messages(1)),
             ratio(Contender::Messages(8)),
+        ),
+        format!(
+            "Of sendmmsg with 64 packets, all but the programs is {}; by a socket with IP_PMTUDISC_DO it is \
+             {}, for the kernel looks for no Identification then.",
+            ratio(Contender::Unstamped(64)),
+            ratio(Contender::Whole(64)),
         ),
     ]
 }

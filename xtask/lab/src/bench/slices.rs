@@ -16,8 +16,8 @@ const WARM: usize = 3;
 /// Where the thread runs.
 const CPU: usize = 1;
 
-/// Opens something on a thread of its own and lets packets pass by it until all slices are over: `pass` says how many it was.
-/// Returns seconds of the thread's time per packet, the kernel's work in its place included.
+/// Opens something on a thread of its own and lets packets pass by it until all slices are over: `pass` says how
+/// many it was. Returns seconds of the thread's time per packet, the kernel's work in its place included.
 ///
 /// # Errors
 /// Those of both, and where no packet passed.

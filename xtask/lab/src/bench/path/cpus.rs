@@ -18,9 +18,10 @@ use super::{
 };
 
 /// How it was measured.
-const METHOD: &str = "Two CPUs at once: two threads that start together, each on a CPU of its own, run the program on packets of \
-    one session (which a network card does not do: it gives a flow to one CPU), or of a session and a source each; the same \
-    alone before. Where two CPUs of this machine share a core, bare programs are slower together too.";
+const METHOD: &str = "Two CPUs at once: two threads that start together, each on a CPU of its own, run the program on \
+    packets of one session (which a network card does not do: it gives a flow to one CPU), or of a \
+    session and a source each; the same alone before. Where two CPUs of this machine share a core, \
+    bare programs are slower together too.";
 
 /// Who works beside the first CPU.
 #[derive(Clone, Copy, PartialEq, Eq)]

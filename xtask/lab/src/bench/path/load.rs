@@ -1,7 +1,7 @@
 //! Ordinary traffic from one site to another, all of whose work one thread does.
 //!
-//! The thread holds both ends. What it sends, the kernel carries through both stacks and the WAN before the system call
-//! returns; so the time that it runs is what the packets take, whatever else the host does.
+//! The thread holds both ends. What it sends, the kernel carries through both stacks and the WAN before the system
+//! call returns; so the time that it runs is what the packets take, whatever else the host does.
 
 use std::{
     io::{self, ErrorKind, Read as _, Write as _},
@@ -63,7 +63,8 @@ impl Traffic {
         }
     }
 
-    /// Sends from the first site to the second for some slices, and returns seconds per packet, of CPU or by the clock.
+    /// Sends from the first site to the second for some slices, and returns seconds per packet, of CPU or by the
+    /// clock.
     ///
     /// # Errors
     /// Those of sockets, and where packets get lost.
@@ -103,8 +104,8 @@ impl Stream {
     }
 }
 
-/// Has a stream send as fast as it is taken in. What a host uses else may pace its packets by timers, as BBR does, and a thread
-/// that waits for timers shows nothing of what packets take.
+/// Has a stream send as fast as it is taken in. What a host uses else may pace its packets by timers, as BBR does,
+/// and a thread that waits for timers shows nothing of what packets take.
 fn unpaced(stream: &TcpStream) -> Result<()> {
     let name = "reno";
     // SAFETY: the call reads the name's octets, which outlive it.

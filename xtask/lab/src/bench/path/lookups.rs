@@ -1,7 +1,7 @@
 //! Look-ups of the programs, counted where the kernel makes them.
 //!
-//! A program at the entrance of each of the kernel's functions for hash tables and tries counts the calls that come from one
-//! thread. Elements of arrays are found by arithmetic in the program itself, and are no look-ups.
+//! A program at the entrance of each of the kernel's functions for hash tables and tries counts the calls that come
+//! from one thread. Elements of arrays are found by arithmetic in the program itself, and are no look-ups.
 
 use anyhow::{Context as _, Result};
 use aya::{

@@ -80,8 +80,8 @@ impl Runs {
         Ok(ProgramArray::try_from(map)?.set(0, &program, 0)?)
     }
 
-    /// Runs what was prepared on so many packets, and returns seconds per packet. What makes a packet the first one is
-    /// part of it, for ours and for bare programs.
+    /// Runs what was prepared on so many packets, and returns seconds per packet. What makes a packet the first one
+    /// is part of it, for ours and for bare programs.
     ///
     /// # Errors
     /// Where the kernel refuses.

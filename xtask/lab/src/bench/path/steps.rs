@@ -16,12 +16,14 @@ use super::{
 };
 
 /// How it was measured.
-const METHOD: &str = "The programs alone: BPF_PROG_TEST_RUN, 32,768 packets at a time on one thread that runs before all others \
-    on its CPU; contenders alternate, and what is given is the thread's time. Requests are put back each time, and replies get \
-    the next number, by a program in front; it is in front of the bare program too. Bare programs swap the addresses of a \
-    request, and do nothing else. Look-ups are calls of the kernel's functions for hash tables (__htab_map_lookup_elem), tries \
-    (trie_lookup_elem) and changes (htab_map_update_elem), counted by programs at their entrance (fentry); array elements are \
-    found by arithmetic within the program, without a call. Instructions executed are those of the machine, from its own counter.";
+const METHOD: &str = "The programs alone: BPF_PROG_TEST_RUN, 32,768 packets at a time on one thread that runs before \
+    all others on its CPU; contenders alternate, and what is given is the thread's time. Requests \
+    are put back each time, and replies get the next number, by a program in front; it is in front \
+    of the bare program too. Bare programs swap the addresses of a request, and do nothing else. \
+    Look-ups are calls of the kernel's functions for hash tables (__htab_map_lookup_elem), tries \
+    (trie_lookup_elem) and changes (htab_map_update_elem), counted by programs at their entrance \
+    (fentry); array elements are found by arithmetic within the program, without a call. \
+    Instructions executed are those of the machine, from its own counter.";
 
 /// What was measured of one kind of packet.
 #[derive(Default)]
@@ -60,7 +62,7 @@ pub(super) fn measure(options: &Options, part: &mut Part) -> Result<()> {
         .unwrap_or_else(|_| Err(anyhow!("the thread has panicked")))?;
     part.method.push(METHOD.to_owned());
     if let Some(Some(Err(why))) = costs.first().map(|costs| &costs.lookups) {
-        part.notes.push(format!("Look-ups were not counted, for programs at their entrance are not to be had here: {why}."));
+        part.notes.push(format!("Look-ups were not counted: no program at their entrance: {why}."));
     }
     part.tables.push(table(&costs, options.before.is_some()));
     Ok(())
@@ -94,8 +96,8 @@ fn costs(
     Ok(costs)
 }
 
-/// Seconds and, where they are counted, instructions per packet, of ours or of the bare program. Sees to it that ours has found
-/// all packets to be what they are.
+/// Seconds and, where they are counted, instructions per packet, of ours or of the bare program. Sees to it that
+/// ours has found all packets to be what they are.
 fn run(
     runs: &mut Runs,
     kind: Kind,

@@ -17,8 +17,8 @@ const CHUNK: usize = 128 * 1024;
 /// How long it flows before it counts.
 const WARM: Duration = Duration::from_millis(200);
 
-/// Sends from the first site to the second for some time, with the host's own congestion control, and returns seconds per
-/// packet.
+/// Sends from the first site to the second for some time, with the host's own congestion control, and returns
+/// seconds per packet.
 ///
 /// # Errors
 /// Those of sockets, and where nothing arrives.

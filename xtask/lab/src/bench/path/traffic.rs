@@ -13,14 +13,16 @@ const LEFT: f64 = 0.98;
 
 /// How it was measured.
 const METHOD: [&str; 3] = [
-    "Ordinary traffic between two sites through the WAN of the lab, one segment a packet as on a wire. Contenders alternate; a \
-     ratio is that of two of the same round. Bare programs do nothing but pass: what they take is the driver's and the hooks' own. \
-     linkprobe is an agent at each end that probes the other.",
-    "By the clock: a TCP stream of two threads with the congestion control of the host, as applications have it. What else the \
-     host does shows in it.",
-    "Per CPU: one thread holds both ends and runs before all others on its CPU, in slices of 10 ms. What it sends, the kernel \
-     takes through both stacks and the WAN before the system call returns; so its time is all that a packet takes, work in soft \
-     interrupts included, and throughput is how many packets go into a second of it. The stream has Reno, which needs no timers.",
+    "Ordinary traffic between two sites through the WAN of the lab, one segment a packet as on a \
+     wire. Contenders alternate; a ratio is that of two of the same round. Bare programs do nothing \
+     but pass: what they take is the driver's and the hooks' own. linkprobe is an agent at each end \
+     that probes the other.",
+    "By the clock: a TCP stream of two threads with the congestion control of the host, as \
+     applications have it. What else the host does shows in it.",
+    "Per CPU: one thread holds both ends and runs before all others on its CPU, in slices of 10 ms. \
+     What it sends, the kernel takes through both stacks and the WAN before the system call returns; \
+     so its time is all that a packet takes, work in soft interrupts included, and throughput is how \
+     many packets go into a second of it. The stream has Reno, which needs no timers.",
 ];
 
 /// Seconds per packet, of one kind of traffic beside one contender: a value for each round.
@@ -74,8 +76,8 @@ fn add(part: &mut Part, traffic: Traffic, contenders: &[Contender], costs: &[&Co
     };
     part.targets.push(target(traffic, &throughput(ours, nothing)));
     part.notes.push(format!(
-        "{}: programs that only pass leave {} of the throughput, in native XDP on a veth; what ours do besides leaves {} of \
-         that.",
+        "{}: programs that only pass leave {} of the throughput, in native XDP on a veth; what ours do \
+         besides leaves {} of that.",
         traffic.label(),
         throughput(bare, nothing).show(),
         throughput(ours, bare).show()
@@ -98,8 +100,8 @@ fn target(traffic: Traffic, left: &Samples) -> Target {
     Target { what, measured, met }
 }
 
-/// Between which values the true median lies, but for one case in twenty: each value is above it or below it like a coin. Of
-/// less than six values, between the lowest and the highest, which says less.
+/// Between which values the true median lies, but for one case in twenty: each value is above it or below it like a
+/// coin. Of less than six values, between the lowest and the highest, which says less.
 fn median_between(values: &[f64]) -> [f64; 2] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -143,8 +143,8 @@ impl Shared {
     /// Writes an entry of a ring of descriptors.
     fn put(&self, number: u32, descriptor: libc::xdp_desc) {
         let index = (number % ENTRIES) as usize;
-        // SAFETY: the mapping has room for all entries behind this offset, and the kernel reads this one only once the
-        // producer's number has gone beyond it.
+        // SAFETY: the mapping has room for all entries behind this offset, and the kernel reads this one only once
+        // the producer's number has gone beyond it.
         unsafe {
             let entries = self.mapping.start.add(self.entries).cast::<libc::xdp_desc>();
             entries.add(index).write(descriptor);
@@ -236,7 +236,8 @@ fn offsets(socket: &OwnedFd) -> Result<libc::xdp_mmap_offsets> {
     Ok(offsets)
 }
 
-/// Binds to the first queue of an interface, in copy mode. The kernel takes a socket that was closed off the queue a little later.
+/// Binds to the first queue of an interface, in copy mode. The kernel takes a socket that was closed off the queue
+/// a little later.
 fn bind(socket: &OwnedFd, interface: u32) -> Result<()> {
     let address = libc::sockaddr_xdp {
         sxdp_family: libc::AF_XDP as u16,

@@ -41,8 +41,8 @@ pub(super) struct Target {
 /// Everything that stays the same while contenders alternate.
 pub(super) struct Stage {
     lab: Lab,
-    /// Port and socket of each flow, as the agent opens them. The first one is for all sessions; each other one for one,
-    /// where sockets are connected.
+    /// Port and socket of each flow, as the agent opens them. The first one is for all sessions; each other one for
+    /// one, where sockets are connected.
     sockets: Vec<(u16, UdpSocket)>,
     targets: Vec<Target>,
     datapath: Option<Datapath>,
