@@ -13,7 +13,7 @@ const JITTER: u64 = 10;
 
 /// Probes that are due within this part of an interval leave together, and so wake the thread once. Less than jitter does
 /// anyway.
-const TOGETHER: u64 = 40;
+const TOGETHER: u64 = 20;
 
 /// But not more than so much later than they are due, in nanoseconds.
 const LATEST: Nanos = 10 * MILLISECOND;
@@ -222,7 +222,7 @@ mod tests {
             assert!((99..=101).contains(&sent), "{sent} probes of flow {ssid} in 10 s");
         }
         let most = steps.iter().map(|(_, due)| due.len()).max().unwrap();
-        assert!(most <= 32, "{most} of 400 flows left at once, where 10 are to be expected");
+        assert!(most <= 48, "{most} of 400 flows left at once, where 20 are to be expected");
     }
 
     #[test]
