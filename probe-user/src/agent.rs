@@ -162,7 +162,7 @@ fn rounds(agent: Arc<Agent>) -> impl FnMut(Nanos) + Send {
         let mut state = agent.lock();
         agent.judge_waits.store(false, Ordering::Relaxed);
         let now = clock::monotonic();
-        state.lateness.add(due, now);
+        state.lateness.add(u32::try_from(now.saturating_sub(due)).unwrap_or(u32::MAX));
         state.tick(now);
         ticks += 1;
         if ticks.is_multiple_of(TICKS_PER_CHECK) {

@@ -3,7 +3,6 @@
 //! **Core**: plain values in, plain values out. No clock, no socket, no async; time is an argument.
 //! - [`verdict`]: states, directions, causes.
 //! - [`account`]: from the memory of the kernel to the outcome of every probe.
-//! - [`lateness`]: how late something began.
 //! - [`limits`]: what bounds a config and a recording alike.
 //! - [`prefix`]: prefixes of addresses.
 //! - [`health`]: from outcomes to verdicts.
@@ -37,7 +36,6 @@ pub mod guard;
 pub mod health;
 pub mod hooks;
 pub mod keys;
-pub mod lateness;
 pub mod limits;
 pub mod metrics;
 pub mod overlay;

@@ -23,7 +23,7 @@ mod text;
 use probe_ebpf::maps::Counter;
 use prometheus::{TextEncoder, proto::MetricFamily};
 
-use crate::{hooks, lateness::Lateness, report};
+use crate::{account::rtt::Histogram, hooks, report};
 
 /// The content type of what [`encode`] returns.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -48,7 +48,7 @@ pub struct Snapshot {
     /// How the hooks have fared.
     pub hooks: Vec<hooks::Runs>,
     /// How late the rounds of the judge began.
-    pub lateness: Lateness,
+    pub lateness: Histogram,
 }
 
 /// The routes of the overlay.

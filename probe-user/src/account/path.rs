@@ -65,14 +65,9 @@ impl Path {
         }
     }
 
-    /// Whether there is nothing to judge: no packet has left or come since the last two looks, and no time is up.
-    #[must_use]
-    pub fn rests(&self, memories: &[impl Memory], arrivals: Arrivals, now: Nanos) -> bool {
-        self.rest.lasts(Seen::of(memories, arrivals), now)
-    }
-
     /// Judges all probes of which something can be said by now. `sink` is told the index of the flow, when
-    /// the probe was sent, and the outcome; oldest first within each flow.
+    /// the probe was sent, and the outcome; oldest first within each flow. Returns false where there was nothing to judge: no
+    /// packet has left or come since the last two looks, and no time is up.
     ///
     /// `arrivals` are the peer's own probes, as our reflector saw them.
     pub fn judge(
@@ -81,10 +76,10 @@ impl Path {
         arrivals: Arrivals,
         now: Nanos,
         sink: &mut impl FnMut(usize, Nanos, Outcome),
-    ) {
+    ) -> bool {
         let seen = Seen::of(memories, arrivals);
         if self.rest.lasts(seen, now) {
-            return;
+            return false;
         }
         let answered_at = memories.iter().map(Memory::answered_at).max().unwrap_or(0);
         if answered_at != self.visits.answered_at {
@@ -99,6 +94,7 @@ impl Path {
         }
         let until = self.quiet_until(memories, &self.rules);
         self.rest.begin(seen, now, until);
+        true
     }
 
     /// What the path's silence means for its probes; `None` while it is not silent, or while that is open.

@@ -135,22 +135,22 @@ const NANOS: [u32; BOUNDS.len()] = {
     nanos
 };
 
-/// Round trips since the start, for Prometheus.
+/// Times since the start, of round trips most of all, for Prometheus.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// Round trips in each bucket of [`BOUNDS`], and in one behind the last; not cumulative.
+    /// How many are in each bucket of [`BOUNDS`], and in one behind the last; not cumulative.
     pub counts: [u64; BOUNDS.len() + 1],
     /// Their sum in nanoseconds: of a large region, more within days than a whole number holds.
     pub sum: f64,
 }
 
 impl Histogram {
-    /// Takes in one round trip, in nanoseconds.
+    /// Takes in one, in nanoseconds.
     #[inline]
-    pub fn add(&mut self, round_trip: u32) {
-        let bucket = NANOS.partition_point(|bound| *bound < round_trip);
+    pub fn add(&mut self, nanos: u32) {
+        let bucket = NANOS.partition_point(|bound| *bound < nanos);
         self.counts[bucket] += 1;
-        self.sum += f64::from(round_trip);
+        self.sum += f64::from(nanos);
     }
 }
 

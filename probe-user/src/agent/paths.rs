@@ -17,6 +17,7 @@ use crate::{
     datapath::{Datapath, SessionKeys, attach, clock, memory::SessionMemory},
     health::{
         self, Settings,
+        defect::Defect,
         observation::{Observation, moment},
     },
     report::Probes,
@@ -91,29 +92,35 @@ impl Path {
         memories: &mut Vec<SessionMemory<'d>>,
         sink: &mut impl FnMut(&Observation, Outcome),
     ) {
+        if settings.defects.has(Defect::Revalidation) {
+            self.account.heed(self.health.state_of(Direction::Forward) == Verdict::Unknown);
+        }
         memories.clear();
         memories.extend(self.flows.iter().map(|flow| datapath.session(flow.ssid)));
         let arrivals = datapath.arrivals(self.arrivals());
-        if self.account.rests(memories, arrivals, now) {
-            return;
-        }
-        self.account.heed(self.health.state_of(Direction::Forward) == Verdict::Unknown);
-        for (flow, memory) in self.flows.iter_mut().zip(memories.iter()) {
-            // Attempts first: what is sent in between must not look like a failure.
-            let attempts = attempts.of(flow.ssid);
-            let missing = attempts.wrapping_sub(memory.sent()) as i32;
-            flow.not_sent = flow.not_sent.max(u64::try_from(missing).unwrap_or(0));
-        }
         let moment = moment(now);
         let (health, recent) = (&mut self.health, &mut self.recent);
-        self.account.judge(memories, arrivals, now, &mut |flow, sent_at, outcome| {
+        let sink = &mut |flow, sent_at, outcome| {
             if let Outcome::Answered { round_trip } = outcome {
                 recent.add(sent_at, round_trip, now, settings.lull());
             }
             let seen = Observation::new(flow, sent_at, outcome, moment);
             sink(&seen, outcome);
             seen.feed(health, moment, settings);
-        });
+        };
+        if self.account.judge(memories, arrivals, now, sink) {
+            self.count_unsent(attempts, memories);
+        }
+    }
+
+    /// Takes in how many probes were to be sent and did not leave.
+    fn count_unsent(&mut self, attempts: &Attempts, memories: &[SessionMemory<'_>]) {
+        for (flow, memory) in self.flows.iter_mut().zip(memories) {
+            // Attempts first: what is sent in between must not look like a failure.
+            let attempts = attempts.of(flow.ssid);
+            let missing = attempts.wrapping_sub(memory.sent()) as i32;
+            flow.not_sent = flow.not_sent.max(u64::try_from(missing).unwrap_or(0));
+        }
     }
 
     /// Where the probes of the peer are counted that tell of this path.

@@ -119,12 +119,7 @@ impl State {
         for Peer { region, path, relayed, .. } in &self.peers {
             let Some(path) = path else { continue };
             let region = &mut self.regions[*region];
-            let of = |path: &Path| {
-                if path.health.is_calm(now, &self.settings) {
-                    return [(Verdict::Healthy, Cause::Passing); 2];
-                }
-                Direction::ALL.map(|way| path.health.verdict_of(way))
-            };
+            let of = |path: &Path| path.health.verdicts(now, &self.settings);
             let verdicts = of(path);
             for (states, (state, _)) in region.paths.iter_mut().zip(verdicts) {
                 states.count(state);

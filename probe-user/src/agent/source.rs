@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, TryLockError, atomic::Ordering},
     thread,
+    time::Duration,
 };
 
 use tokio::sync::broadcast;
@@ -19,27 +20,38 @@ use crate::{
 /// So many paths are read at once, which takes far less than the judge may be late.
 const PATHS_AT_ONCE: usize = 64;
 
+/// How often somebody who reads looks whether the judge has passed.
+const COURTESY: Duration = Duration::from_micros(100);
+
 impl Agent {
     /// The paths, read in parts, between which the judge may come round. What becomes of a path meanwhile comes after the
     /// document's revision, and so it does as an event.
     fn read_paths(&self) -> report::Paths {
-        let mut report = self.lock().paths_head(clock::monotonic(), clock::realtime());
-        'again: loop {
-            let version = self.lock().version;
-            report.paths.clear();
-            loop {
-                while self.judge_waits.load(Ordering::Relaxed) {
-                    thread::yield_now();
-                }
-                let state = self.lock();
-                if state.version != version {
-                    // Its peers are others now.
-                    continue 'again;
-                }
-                let (now, unix) = (clock::monotonic(), clock::realtime());
-                if !state.add_paths(&mut report.paths, PATHS_AT_ONCE, now, unix) {
-                    return report;
-                }
+        loop {
+            if let Some(report) = self.read_paths_of_one_config() {
+                return report;
+            }
+        }
+    }
+
+    /// The same; `None` where the peers are others than in the beginning.
+    fn read_paths_of_one_config(&self) -> Option<report::Paths> {
+        let state = self.lock();
+        let version = state.version;
+        let mut report = state.paths_head(clock::monotonic(), clock::realtime());
+        drop(state);
+        loop {
+            // A lock goes to whoever asks first, and that would be this thread again.
+            while self.judge_waits.load(Ordering::Relaxed) {
+                thread::sleep(COURTESY);
+            }
+            let state = self.lock();
+            if state.version != version {
+                return None;
+            }
+            let (now, unix) = (clock::monotonic(), clock::realtime());
+            if !state.add_paths(&mut report.paths, PATHS_AT_ONCE, now, unix) {
+                return Some(report);
             }
         }
     }

@@ -12,7 +12,7 @@ use super::{
     paths::Relayed, peers::Peer, regions::Region, report::Moment,
 };
 use crate::{
-    account::Outcome,
+    account::{Outcome, rtt},
     config::{Config, DatapathKind, NodeConfig, RecordConfig},
     datapath::{Datapath, Options, ReflectorOptions, clock},
     health::{
@@ -20,7 +20,6 @@ use crate::{
         node::{News, Node},
         observation::moment,
     },
-    lateness::Lateness,
     record::recorder::Recorder,
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
@@ -53,7 +52,7 @@ pub struct State {
     /// When the last tick was.
     pub(super) heartbeat: Heartbeat,
     /// How late they began.
-    pub(super) lateness: Lateness,
+    pub(super) lateness: rtt::Histogram,
     /// Goes up whenever peers come, go or change their places.
     pub(super) version: u64,
     watch: Watch,
@@ -126,7 +125,7 @@ impl State {
             last_reload_successful: true,
             recorder,
             heartbeat: Heartbeat::new(clock::monotonic()),
-            lateness: Lateness::default(),
+            lateness: rtt::Histogram::default(),
             version: 0,
             watch: Watch::default(),
         };

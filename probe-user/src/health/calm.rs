@@ -2,7 +2,7 @@
 //! makes ten thousand of them affordable. It is derived from the rest, and changes nothing but the cost.
 
 use super::{Path, Settings, reported::Reported};
-use crate::verdict::{Cause, Nanos, State};
+use crate::verdict::{Cause, Direction, Nanos, State};
 
 /// Since when and until when a path is calm unless an outcome comes: the newest and the oldest evidence of its directions.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,16 @@ impl Path {
             let age = now.checked_sub(oldest);
             newest <= now && age.is_some_and(|age| age <= settings.expiry)
         })
+    }
+
+    /// The verdicts on both directions, and why.
+    #[inline]
+    #[must_use]
+    pub fn verdicts(&self, now: Nanos, settings: &Settings) -> [(State, Cause); 2] {
+        if self.is_calm(now, settings) {
+            return [(State::Healthy, Cause::Passing); 2];
+        }
+        Direction::ALL.map(|direction| self.verdict_of(direction))
     }
 
     /// Looks whether it is calm from now on.

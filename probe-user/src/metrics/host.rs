@@ -6,8 +6,8 @@ use prometheus::proto::{MetricFamily, MetricType};
 use super::Interface;
 use super::family::{counter, family, gauge, histogram};
 use crate::{
+    account::rtt::{BOUNDS, Histogram},
     hooks::Runs,
-    lateness::{BOUNDS, Lateness},
 };
 
 /// What the Session-Reflector did with requests: `reflected` in the kernel; `deferred` to the userspace
@@ -73,12 +73,12 @@ pub(super) fn datapath_info(interfaces: &[Interface]) -> MetricFamily {
 }
 
 /// How late in seconds the rounds began in which all paths are judged. It adds to the time of detection.
-pub(super) fn tick_lateness(lateness: &Lateness) -> MetricFamily {
+pub(super) fn tick_lateness(lateness: &Histogram) -> MetricFamily {
     family(
         "linkprobe_tick_lateness_seconds",
         "How late the rounds began in which all paths are judged",
         MetricType::HISTOGRAM,
-        [histogram(&[], &BOUNDS, &lateness.counts, lateness.sum)],
+        [histogram(&[], &BOUNDS, &lateness.counts, lateness.sum / 1e9)],
     )
 }
 

@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 use probe_ebpf::maps::{Counter, Fate};
 
 use super::{Interface, RegionRtt, Route, Routes, Snapshot, encode};
+use crate::account::rtt::Histogram;
 use crate::hooks::Runs;
-use crate::lateness::Lateness;
 use crate::report::{
     Direction, Evidence, Path, Paths, Probes, Revision, States, Transitions, example,
 };
@@ -50,6 +50,14 @@ fn path(peer: &str) -> Path {
     }
 }
 
+fn lateness() -> Histogram {
+    let mut lateness = Histogram::default();
+    for micros in [50, 50, 400, 80_000] {
+        lateness.add(micros * 1_000);
+    }
+    lateness
+}
+
 fn snapshot(paths: Vec<Path>) -> Snapshot {
     let (node, region) = ("ams1".to_owned(), "ams".to_owned());
     Snapshot {
@@ -80,7 +88,7 @@ fn snapshot(paths: Vec<Path>) -> Snapshot {
         regions: vec![example("nyc", Reach::Isolated)],
         overlay: Some(routes()),
         hooks: vec![Runs { hook: "drain".to_owned(), outcomes: [7, 2, 1] }],
-        lateness: Lateness { counts: [90, 5, 3, 1, 0, 0, 0, 0, 1, 0, 0], sum: 0.0625 },
+        lateness: lateness(),
     }
 }
 

@@ -118,29 +118,29 @@ impl Sockets {
     /// Sends one probe to each target, and tells of each when it has been tried. What cannot be sent
     /// (no route, interface down, no room in the queue) is left out: it gets no number, and that is
     /// where it shows.
-    pub(super) fn send(&mut self, targets: &[&Target], mut attempted: impl FnMut(u16)) {
-        for (flow, pair) in self.flows.iter().enumerate() {
-            for (socket, v4) in [(&pair.v4, true), (&pair.v6, false)] {
-                let mine = |target: &&Target| {
-                    usize::from(target.flow) == flow && target.reflector.is_ipv4() == v4
-                };
-                let mine = targets.iter().copied().filter(mine);
-                if let Some(numbering) = &mut self.numbering {
-                    for target in mine {
-                        send_numbered(socket.as_ref(), target, numbering.as_mut());
-                        attempted(target.ssid);
-                    }
-                    continue;
-                }
-                let mut batch = Batch::default();
-                for target in mine {
-                    batch.push(target);
-                    if batch.targets.len() == BATCH {
-                        batch.send(socket.as_ref(), &mut attempted);
-                    }
-                }
-                batch.send(socket.as_ref(), &mut attempted);
+    ///
+    /// # Panics
+    /// Where there is no such flow.
+    pub fn send(&mut self, targets: &[&Target], mut attempted: impl FnMut(u16)) {
+        let Self { flows, numbering, .. } = self;
+        let mut batches: Vec<[Batch<'_>; 2]> = flows.iter().map(|_| Default::default()).collect();
+        for target in targets {
+            let (flow, is_v6) = (usize::from(target.flow), target.reflector.is_ipv6());
+            let socket = flows[flow].socket(is_v6);
+            if let Some(numbering) = numbering {
+                send_numbered(socket, target, numbering.as_mut());
+                attempted(target.ssid);
+                continue;
             }
+            let batch = &mut batches[flow][usize::from(is_v6)];
+            batch.push(target);
+            if batch.targets.len() == BATCH {
+                batch.send(socket, &mut attempted);
+            }
+        }
+        for (pair, [v4, v6]) in flows.iter().zip(&mut batches) {
+            v4.send(pair.socket(false), &mut attempted);
+            v6.send(pair.socket(true), &mut attempted);
         }
     }
 }
@@ -158,6 +158,10 @@ fn send_numbered(socket: Option<&Socket>, target: &Target, numbering: &mut dyn N
 }
 
 impl Pair {
+    const fn socket(&self, is_v6: bool) -> Option<&Socket> {
+        if is_v6 { self.v6.as_ref() } else { self.v4.as_ref() }
+    }
+
     fn open(port: u16) -> io::Result<Self> {
         let v4 = udp::open((Ipv4Addr::UNSPECIFIED, port).into())?;
         let v6 = udp::open((Ipv6Addr::UNSPECIFIED, port).into())?;

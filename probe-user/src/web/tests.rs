@@ -47,7 +47,7 @@ impl Source for Fake {
             rtt: Vec::new(),
             regions: Vec::new(),
             hooks: Vec::new(),
-            lateness: crate::lateness::Lateness::default(),
+            lateness: crate::account::rtt::Histogram::default(),
         }
     }
 
