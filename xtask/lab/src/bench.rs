@@ -32,10 +32,14 @@ mod slices;
 mod truth;
 mod wide;
 
-use std::{io::stdout, path::Path, process::Command};
+use std::{
+    io::stdout,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use figures::{Part, terminal};
 
 /// What to measure.
@@ -48,13 +52,27 @@ pub(crate) enum Subject {
     /// What the programs cost each kind of packet, and how much ordinary traffic loses by them
     Path(path::Options),
     /// What a probe costs to send, by `sendmmsg` and by AF_XDP
-    Send(send::Options),
+    Send(Common),
     /// What a probe costs, agent and reflector together, beside fping, irtt and stamp-suite
     Agent(agent::Options),
     /// CPU, memory, start and scrapes against the number of paths
     Scale(scale::Options),
     /// How wrong round trips and losses are on a busy host, beside fping, irtt and stamp-suite
     Truth(truth::Options),
+}
+
+/// What each part is told.
+#[derive(Args)]
+pub(crate) struct Common {
+    /// The agent, `linkprobe`
+    #[arg(long)]
+    agent: PathBuf,
+    /// Fewer and shorter rounds of less: good for a look, not for a figure. No target is judged
+    #[arg(long)]
+    quick: bool,
+    /// Write all that was measured to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// Measures, and prints figures, ratios and targets. A target that is missed is no failure: it says so.

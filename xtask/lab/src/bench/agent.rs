@@ -22,26 +22,19 @@ use lab::Pair;
 use run::Stage;
 use table::Figures;
 
-use super::{cost::Softirqs, deliver, version, wide::PER_PATH};
+use super::{Common, cost::Softirqs, deliver, version, wide::PER_PATH};
 
 /// What to measure, and with what.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The agent, `linkprobe`
-    #[arg(long)]
-    agent: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// The program `stamp-suite`
     #[arg(long)]
     stamp_suite: PathBuf,
-    /// Fewer and shorter rounds at fewer rates: good for a look, not for a figure. No target is judged
-    #[arg(long)]
-    quick: bool,
     /// Only these rates, in probes a second
     #[arg(long, value_delimiter = ',', value_parser = RangedU64ValueParser::<usize>::new().range(10..=600_000))]
     rates: Vec<usize>,
-    /// Write all that was measured to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// Probes in a second, and in a quick run.
@@ -53,14 +46,14 @@ const PINNED: usize = 100_000;
 
 impl Options {
     fn rates(&self) -> &[usize] {
-        if self.rates.is_empty() { RATES[usize::from(self.quick)] } else { &self.rates }
+        if self.rates.is_empty() { RATES[usize::from(self.common.quick)] } else { &self.rates }
     }
 
     /// How often each is measured at a rate. At the highest one, that others do not reach it is measured once; at the
     /// lowest one, what nobody would notice is measured less often.
     fn rounds(&self, contender: Contender, rate: usize) -> usize {
         match rate {
-            _ if self.quick => 1,
+            _ if self.common.quick => 1,
             PINNED if contender == Contender::Ours => 3,
             PINNED => 1,
             100 => 3,
@@ -72,7 +65,7 @@ impl Options {
 
     /// How long each is measured.
     const fn window(&self) -> Duration {
-        Duration::from_secs(if self.quick { 2 } else { 3 })
+        Duration::from_secs(if self.common.quick { 2 } else { 3 })
     }
 }
 
@@ -86,7 +79,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let stage = Stage {
         pair: Pair::build(highest / PER_PATH)?,
         softirqs: Softirqs::find()?,
-        agent: &options.agent,
+        agent: &options.common.agent,
         stamp_suite: &options.stamp_suite,
         window: options.window(),
     };
@@ -94,9 +87,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     for rate in options.rates() {
         measure(&stage, options, *rate, &mut figures)?;
     }
-    let mut part = figures.part(options.quick, options.rates(), options.window());
+    let mut part = figures.part(options.common.quick, options.rates(), options.window());
     part.versions = versions(options);
-    deliver(&part, options.json.as_deref())?;
+    deliver(&part, options.common.json.as_deref())?;
     Ok(true)
 }
 

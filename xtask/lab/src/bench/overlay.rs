@@ -15,7 +15,7 @@ mod trial;
 
 use std::{
     io::{Write as _, stderr},
-    path::{Path, PathBuf},
+    path::Path,
     thread,
 };
 
@@ -26,32 +26,25 @@ use figures::Part;
 use table::Row;
 use trial::{Fault, Outcome, Stage};
 
-use super::deliver;
+use super::{Common, deliver};
 
 /// What to measure, and with what.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The agent, `linkprobe`
-    #[arg(long)]
-    agent: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// Only these
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Contender>,
     /// Only these faults
     #[arg(long, value_enum, value_delimiter = ',')]
     faults: Vec<Fault>,
-    /// Two trials of each instead of ten with a blackhole and some with loss
-    #[arg(long)]
-    quick: bool,
-    /// Write all that was measured to this file, after each fault
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 impl Options {
     const fn trials(&self, fault: Fault) -> u32 {
         match fault {
-            _ if self.quick => 2,
+            _ if self.common.quick => 2,
             Fault::Blackhole => 10,
             Fault::Loss30 | Fault::Bursts30 | Fault::Loss10 => 5,
             Fault::Loss1 => 3,
@@ -74,11 +67,11 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     for fault in faults {
         rows.extend(rounds(contenders, *fault, options)?);
         // What is measured by now is safe, whatever comes.
-        if let Some(file) = &options.json {
+        if let Some(file) = &options.common.json {
             part(&rows, contenders).save(file)?;
         }
     }
-    deliver(&part(&rows, contenders), options.json.as_deref())?;
+    deliver(&part(&rows, contenders), options.common.json.as_deref())?;
     Ok(!rows.iter().any(|row| row.contender == Contender::Ours && !row.failures.is_empty()))
 }
 
@@ -88,7 +81,9 @@ fn rounds(contenders: &[Contender], fault: Fault, options: &Options) -> Result<V
     let trials = options.trials(fault);
     for trial in 1..=trials {
         writeln!(stderr(), "{fault}, {trial} of {trials}")?;
-        for (row, outcome) in rows.iter_mut().zip(play(contenders, fault, trial, &options.agent)) {
+        for (row, outcome) in
+            rows.iter_mut().zip(play(contenders, fault, trial, &options.common.agent))
+        {
             match outcome {
                 Ok(outcome) => row.outcomes.push(outcome),
                 Err(error) => {

@@ -19,28 +19,23 @@ mod steps;
 mod stream;
 mod traffic;
 
-use std::{fs, io::stdout, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
 use figures::Part;
+
+use super::{Common, deliver};
 
 /// What to measure, and with what.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The agent, `linkprobe`
-    #[arg(long)]
-    agent: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// Compare with what was before a change: a directory with the agent, `linkprobe`, and the programs,
     /// `linkprobe-bpf`
     #[arg(long, value_name = "DIRECTORY")]
     before: Option<PathBuf>,
-    /// A few short rounds only: about 30 s
-    #[arg(long)]
-    quick: bool,
-    /// Write all that was measured to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// Measures, and prints what came out. A target that is missed is no failure: it says so.
@@ -53,10 +48,6 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     steps::measure(options, &mut part)?;
     cpus::measure(options, &mut part)?;
     traffic::measure(options, &mut part)?;
-    if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&part)? + "\n";
-        fs::write(file, text).with_context(|| file.display().to_string())?;
-    }
-    figures::terminal::write(&part, &mut stdout().lock())?;
+    deliver(&part, options.common.json.as_deref())?;
     Ok(true)
 }

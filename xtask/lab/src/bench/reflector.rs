@@ -9,23 +9,16 @@ use anyhow::Result;
 use clap::Args;
 use figures::{Part, Samples, Unit};
 
-use super::{deliver, program, reflectors};
+use super::{Common, deliver, program, reflectors};
 
 /// What to measure reflectors with.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The agent, `linkprobe`
-    #[arg(long)]
-    pub(super) agent: PathBuf,
+    #[command(flatten)]
+    pub(super) common: Common,
     /// The program `stamp-suite`
     #[arg(long)]
     pub(super) stamp_suite: PathBuf,
-    /// Fewer and shorter rounds: good for a look, not for a figure. No target is judged
-    #[arg(long)]
-    pub(super) quick: bool,
-    /// Write all that was measured to this file
-    #[arg(long, value_name = "FILE")]
-    pub(super) json: Option<PathBuf>,
 }
 
 /// Measures, and prints what came out; true if it could be measured. A target that is missed is no failure: it is said.
@@ -38,9 +31,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         title: "What a reflected packet costs".to_owned(),
         ..Part::default()
     };
-    program::measure(options.quick)?.describe(options.quick, &mut part);
+    program::measure(options.common.quick)?.describe(options.common.quick, &mut part);
     reflectors::measure(options, &mut part)?;
-    deliver(&part, options.json.as_deref())?;
+    deliver(&part, options.common.json.as_deref())?;
     Ok(true)
 }
 

@@ -10,7 +10,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     path::Path,
     process::Command,
-    thread,
+    slice, thread,
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use lab::{Lab, Process, Site, clock};
 use probe_ebpf::stamp::{self, Request};
 
 use super::{
+    cost,
     reflector::{Options, ratios},
     version,
 };
@@ -58,7 +59,7 @@ struct Subject {
 /// # Errors
 /// Those of the lab, and of a reflector that does not reflect.
 pub(super) fn measure(options: &Options, part: &mut Part) -> Result<()> {
-    let quick = usize::from(options.quick);
+    let quick = usize::from(options.common.quick);
     let _stats = enable_stats(Stats::RunTime).context("cannot let the kernel time its programs")?;
     let lab = Lab::builder().sites(&["a", "b"]).build()?;
     let mut subjects = subjects(options);
@@ -69,12 +70,12 @@ pub(super) fn measure(options: &Options, part: &mut Part) -> Result<()> {
         }
     }
     part.versions.extend(version(&options.stamp_suite));
-    describe(&subjects, options.quick, part)
+    describe(&subjects, options.common.quick, part)
 }
 
 fn subjects(options: &Options) -> [Subject; 3] {
     let ours = |arguments: &'static [&'static str]| {
-        let agent = options.agent.clone();
+        let agent = options.common.agent.clone();
         Box::new(move |_: &Site| {
             let mut command = Command::new(&agent);
             command.args(["reflect", "--rate", "0", "--interface", lab::site::INTERFACE]);
@@ -149,7 +150,7 @@ impl Subject {
         process.stop()?;
         ensure!(reflected > u64::from(BATCH * batches / 2), "only {reflected} came back");
         self.reflected += reflected;
-        self.rounds.push(time as f64 / 1e9 / reflected as f64);
+        self.rounds.push(time / reflected as f64);
         Ok(())
     }
 }
@@ -180,21 +181,16 @@ fn load(from: Ipv4Addr, to: Ipv4Addr, batches: u32) -> Result<u64> {
     Ok(replies)
 }
 
-/// The CPU time of a process and of its BPF programs so far, in nanoseconds.
-fn time(process: &Process) -> Result<u64> {
-    let root = Path::new("/proc").join(process.pid().to_string());
-    let mut time = 0;
-    for thread in fs::read_dir(root.join("task"))? {
-        let statistics = fs::read_to_string(thread?.path().join("schedstat"))?;
-        let running = statistics.split_whitespace().next().context("no time in schedstat")?;
-        time += running.parse::<u64>()?;
-    }
-    for descriptor in fs::read_dir(root.join("fdinfo"))? {
+/// The CPU time of a process and of its BPF programs so far, in seconds.
+fn time(process: &Process) -> Result<f64> {
+    let descriptors = Path::new("/proc").join(process.pid().to_string()).join("fdinfo");
+    let mut programs = 0;
+    for descriptor in fs::read_dir(descriptors)? {
         let text = fs::read_to_string(descriptor?.path())?;
         let running = text.lines().find_map(|line| line.strip_prefix("run_time_ns:"));
-        time += running.map_or(Ok(0), |running| running.trim().parse::<u64>())?;
+        programs += running.map_or(Ok(0), |running| running.trim().parse::<u64>())?;
     }
-    Ok(time)
+    Ok(cost::cpu(slice::from_ref(process))? + programs as f64 / 1e9)
 }
 
 #[cfg(test)]
@@ -202,10 +198,13 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::bench::Common;
 
     fn target(ours: &[f64], quick: bool) -> Target {
-        let options =
-            Options { agent: PathBuf::new(), stamp_suite: PathBuf::new(), quick, json: None };
+        let options = Options {
+            common: Common { agent: PathBuf::new(), quick, json: None },
+            stamp_suite: PathBuf::new(),
+        };
         let mut subjects = subjects(&options);
         for (subject, rounds) in subjects.iter_mut().zip([ours, &[5e-6, 5e-6], &[1e-5, 2e-5]]) {
             subject.rounds = rounds.to_vec();

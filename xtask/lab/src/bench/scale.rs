@@ -12,7 +12,6 @@ mod table;
 
 use std::{
     io::{Write as _, stderr},
-    path::PathBuf,
     time::Duration,
 };
 
@@ -22,23 +21,16 @@ use lab::Pair;
 use run::Run;
 use scraped::Scraped;
 
-use super::{deliver, wide::Ours};
+use super::{Common, deliver, wide::Ours};
 
 /// What to measure, and with what.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The agent, `linkprobe`
-    #[arg(long)]
-    agent: PathBuf,
-    /// One round, shorter and with fewer paths: good for a look, not for a figure. No target is judged
-    #[arg(long)]
-    quick: bool,
+    #[command(flatten)]
+    common: Common,
     /// Only these numbers of paths
     #[arg(long, value_delimiter = ',', value_parser = RangedU64ValueParser::<usize>::new().range(1..=60_000))]
     sizes: Vec<usize>,
-    /// Write all that was measured to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// Numbers of paths, and in a quick run.
@@ -68,7 +60,7 @@ struct Size {
 /// # Errors
 /// Those of the lab, and of the agent.
 pub(crate) fn run(options: &Options) -> Result<bool> {
-    let quick = usize::from(options.quick);
+    let quick = usize::from(options.common.quick);
     let size = |paths: &usize| Size { paths: *paths, runs: Vec::new(), scraped: Vec::new() };
     let wanted = if options.sizes.is_empty() { SIZES[quick] } else { &options.sizes };
     let mut sizes: Vec<Size> = wanted.iter().map(size).collect();
@@ -80,15 +72,15 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             measure(&pair, options, round, size).with_context(|| format!("{paths} paths"))?;
         }
     }
-    let part = table::part(&sizes, options.quick);
-    deliver(&part, options.json.as_deref())?;
+    let part = table::part(&sizes, options.common.quick);
+    deliver(&part, options.common.json.as_deref())?;
     Ok(true)
 }
 
 /// One agent, from its start to its end.
 fn measure(pair: &Pair, options: &Options, round: usize, size: &mut Size) -> Result<()> {
-    let quick = usize::from(options.quick);
-    let ours = Ours::start(pair, &options.agent, size.paths, None)?;
+    let quick = usize::from(options.common.quick);
+    let ours = Ours::start(pair, &options.common.agent, size.paths, None)?;
     size.runs.push(Run::measure(pair, &ours, WINDOW[quick])?);
     if JUDGED.contains(&size.paths) {
         // Who is first changes, so that what drifts hits both.

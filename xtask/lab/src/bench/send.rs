@@ -2,25 +2,21 @@
 //!
 //! - [`stage`]: an interface that takes packets and drops them, with our programs on it.
 //! - [`contender`]: the ways to send.
-//! - [`batch`]: messages for `sendmmsg`; [`ring`]: a transmit ring of AF_XDP, and [`probes`]: whole packets for it.
+//! - [`ring`]: a transmit ring of AF_XDP, and [`probes`]: whole packets for it.
 
-mod batch;
 mod contender;
 mod probes;
 mod ring;
 mod stage;
 
-use std::{
-    fs,
-    io::{Write as _, stderr, stdout},
-    path::PathBuf,
-};
+use std::io::{Write as _, stderr};
 
 use anyhow::{Context as _, Result};
-use clap::Args;
 use contender::Contender;
 use figures::{Cell, Part, Samples, Table, Unit};
 use stage::Stage;
+
+use super::{Common, deliver};
 
 /// What was measured, and how.
 const METHOD: [&str; 2] = [
@@ -29,45 +25,27 @@ const METHOD: [&str; 2] = [
      on it where nothing else is said. One thread sends, and runs before all others on its CPU, in \
      slices of 10 ms: its time is all that a packet takes, and packets per second are those that go \
      into a second of it. Contenders alternate; a ratio is that of two of the same round.",
-    "`sendmmsg` sends templates by the agent's own socket, each with its destination, as the agent \
-     does; the messages are made beforehand, and the TC program numbers and stamps them. AF_XDP (copy \
+    "`sendmmsg` is the agent's own sender: it makes messages of templates and destinations and sends \
+     them, and the TC program numbers and stamps them. AF_XDP (copy \
      mode, written for this bench) sends whole packets out of shared memory, with the headers of all \
      layers made beforehand; number, T1 and checksum it has to write itself, for these packets meet \
      no TC program: what part of them one has numbered is in the last column. Zero-copy mode needs a \
      driver that this interface does not have.",
 ];
 
-/// What to measure, and with what.
-#[derive(Args)]
-pub(crate) struct Options {
-    /// The agent; nothing is measured with it, its sender is part of this program
-    #[arg(long)]
-    agent: Option<PathBuf>,
-    /// A few short rounds only
-    #[arg(long)]
-    quick: bool,
-    /// Write all that was measured to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-/// Measures, and prints what came out.
+/// Measures, and prints what came out. The sender of the agent is part of this program; the agent itself is not run.
 ///
 /// # Errors
 /// Those of the lab and of the kernel.
-pub(crate) fn run(options: &Options) -> Result<bool> {
-    let part = measure(options)?;
-    if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&part)? + "\n";
-        fs::write(file, text).with_context(|| file.display().to_string())?;
-    }
-    figures::terminal::write(&part, &mut stdout().lock())?;
+pub(crate) fn run(options: &Common) -> Result<bool> {
+    let part = measure(options.quick)?;
+    deliver(&part, options.json.as_deref())?;
     Ok(true)
 }
 
 /// Measures all contenders in turn.
-fn measure(options: &Options) -> Result<Part> {
-    let (rounds, slices) = if options.quick { (5, 10) } else { (20, 30) };
+fn measure(quick: bool) -> Result<Part> {
+    let (rounds, slices) = if quick { (5, 10) } else { (20, 30) };
     let contenders = Contender::all();
     let mut stage = Stage::set()?;
     let mut costs = vec![Vec::new(); contenders.len()];
@@ -133,10 +111,8 @@ fn notes(rows: &[Vec<Cell>]) -> Vec<String> {
             ratio(Contender::Messages(8)),
         ),
         format!(
-            "Of sendmmsg with 64 packets, all but the programs is {}; by a socket with IP_PMTUDISC_DO it is \
-             {}, for the kernel looks for no Identification then.",
-            ratio(Contender::Unstamped(64)),
-            ratio(Contender::Whole(64)),
+            "Of sendmmsg with 64 packets, all but the programs is {}.",
+            ratio(Contender::Unstamped(64))
         ),
     ]
 }

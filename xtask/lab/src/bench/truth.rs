@@ -15,8 +15,7 @@ mod peers;
 mod report;
 
 use std::{
-    fs,
-    io::{Write as _, stderr, stdout},
+    io::{Write as _, stderr},
     path::PathBuf,
     time::Duration,
 };
@@ -24,9 +23,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Args;
 use contender::{Contender, Outcome};
-use figures::{Part, terminal};
+use figures::Part;
 use link::Bed;
 use load::{BusyLoops, Cpu};
+
+use super::{Common, deliver};
 
 /// Time between two probes of every tool.
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -46,18 +47,11 @@ const ROUNDS: usize = 5;
 /// What to measure with.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The agent, `linkprobe`
-    #[arg(long)]
-    agent: PathBuf,
+    #[command(flatten)]
+    common: Common,
     /// The program `stamp-suite`
     #[arg(long)]
     stamp_suite: PathBuf,
-    /// One round, with fewer probes: too few to judge by
-    #[arg(long)]
-    quick: bool,
-    /// Write all that was measured to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
 }
 
 /// What else the host does while a tool measures.
@@ -84,11 +78,7 @@ struct Run {
 /// As [`measure`], and where the figures cannot be written.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let part = measure(options)?;
-    if let Some(file) = &options.json {
-        let text = serde_json::to_string_pretty(&part)? + "\n";
-        fs::write(file, text).with_context(|| file.display().to_string())?;
-    }
-    terminal::write(&part, &mut stdout().lock())?;
+    deliver(&part, options.common.json.as_deref())?;
     Ok(true)
 }
 
@@ -99,7 +89,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 pub(crate) fn measure(options: &Options) -> Result<Part> {
     let bed = Bed::build(options)?;
     let versions = contender::versions(&bed)?;
-    let rounds = if options.quick { 1 } else { ROUNDS };
+    let rounds = if options.common.quick { 1 } else { ROUNDS };
     let mut runs = Vec::new();
     for round in 0..rounds {
         for load in [Load::Idle, Load::Loaded] {
@@ -115,7 +105,7 @@ pub(crate) fn measure(options: &Options) -> Result<Part> {
             }
         }
     }
-    Ok(report::part(&runs, &bed, versions, options.quick))
+    Ok(report::part(&runs, &bed, versions, options.common.quick))
 }
 
 /// All contenders, each round with another one first.

@@ -62,7 +62,7 @@ impl Contender {
             Self::Bare => programs(lab, "pass", XdpMode::Driver),
             Self::Pieces => programs(lab, "pass_pieces", XdpMode::Driver),
             Self::Generic => programs(lab, "pass", XdpMode::Skb),
-            Self::Ours => agents(lab, &options.agent),
+            Self::Ours => agents(lab, &options.common.agent),
             Self::Before => {
                 let before = options.before.as_ref().context("there is none from before")?;
                 agents(lab, &before.join("linkprobe"))

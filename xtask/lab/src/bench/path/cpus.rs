@@ -47,7 +47,7 @@ pub(super) fn measure(options: &Options, part: &mut Part) -> Result<()> {
             .push("This machine has one CPU: what two do at once was not measured.".to_owned());
         return Ok(());
     }
-    let rounds = if options.quick { 5 } else { 20 };
+    let rounds = if options.common.quick { 5 } else { 20 };
     writeln!(stderr(), "path: two CPUs at once")?;
     let (ours, mut runs) = (Ours::load(None)?, Runs::load()?);
     let mut rows = Vec::new();

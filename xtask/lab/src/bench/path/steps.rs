@@ -40,7 +40,7 @@ struct Costs {
 
 /// Measures, and adds what came out.
 pub(super) fn measure(options: &Options, part: &mut Part) -> Result<()> {
-    let rounds = if options.quick { 5 } else { 20 };
+    let rounds = if options.common.quick { 5 } else { 20 };
     writeln!(stderr(), "path: the programs alone")?;
     let before = options.before.as_deref();
     let load = || -> Result<_> {

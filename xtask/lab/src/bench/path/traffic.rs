@@ -30,7 +30,7 @@ type Costs = Vec<f64>;
 
 /// Measures, and adds what came out.
 pub(super) fn measure(options: &Options, part: &mut Part) -> Result<()> {
-    let (rounds, slices) = if options.quick { (4, 10) } else { (20, 40) };
+    let (rounds, slices) = if options.common.quick { (4, 10) } else { (20, 40) };
     let contenders = Contender::all(options);
     let lab = Lab::builder().sites(&["a", "b"]).build()?;
     let mut costs = vec![[const { Costs::new() }; Traffic::ALL.len()]; contenders.len()];

@@ -1,13 +1,13 @@
 //! The ways to send.
 
 use anyhow::{Result, ensure};
+use probe_user::sender::Target;
 
 use super::{
     super::slices::measured,
-    batch::Batch,
     probes::Probes,
     ring::Ring,
-    stage::{MARK, SESSIONS, Stage},
+    stage::{ByAgent, MARK, SESSIONS, Stage},
 };
 
 /// A way to send, with how many packets at once.
@@ -17,8 +17,6 @@ pub(super) enum Contender {
     Messages(usize),
     /// The same with a mark on each, as steered probes have.
     Marked(usize),
-    /// The same by a socket that never lets packets be cut up: the kernel looks for no number for their pieces.
-    Whole(usize),
     /// The same without programs on the interface.
     Unstamped(usize),
     /// A socket for each session, connected, and a system call for each packet.
@@ -32,13 +30,12 @@ impl Contender {
     pub(super) const AGENT: Self = Self::Messages(64);
 
     /// All that are measured.
-    pub(super) const fn all() -> [Self; 10] {
+    pub(super) const fn all() -> [Self; 9] {
         [
             Self::Messages(1),
             Self::Messages(8),
             Self::AGENT,
             Self::Marked(64),
-            Self::Whole(64),
             Self::Unstamped(64),
             Self::Connected,
             Self::Ring(1),
@@ -52,7 +49,6 @@ impl Contender {
         match self {
             Self::Messages(count) => format!("sendmmsg, {count}"),
             Self::Marked(count) => format!("sendmmsg, {count}, marked"),
-            Self::Whole(count) => format!("sendmmsg, {count}, IP_PMTUDISC_DO"),
             Self::Unstamped(count) => format!("sendmmsg, {count}, no programs"),
             Self::Connected => "send, connected".to_owned(),
             Self::Ring(count) => format!("AF_XDP, {count}"),
@@ -69,7 +65,6 @@ impl Contender {
         } else {
             stage.attach()?;
         }
-        stage.keep_whole(matches!(self, Self::Whole(_)))?;
         let (stamped, sent) = (stage.stamped(), stage.sent()?);
         let cost = self.send(stage, slices)?;
         let sent = stage.sent()? - sent;
@@ -77,18 +72,15 @@ impl Contender {
         Ok((cost, (stage.stamped() - stamped) / sent))
     }
 
-    fn send(self, stage: &Stage, slices: usize) -> Result<f64> {
-        let open = || stage.socket();
+    fn send(self, stage: &mut Stage, slices: usize) -> Result<f64> {
         match self {
-            Self::Messages(count) | Self::Whole(count) | Self::Unstamped(count) => {
-                measured(slices, || Batch::new(open()?, stage.targets(), count, 0), Batch::send)
+            Self::Messages(count) | Self::Unstamped(count) => {
+                measured(slices, || Ok(stage.by_agent(0)), by_agent(count))
             }
-            Self::Marked(count) => {
-                measured(slices, || Batch::new(open()?, stage.targets(), count, MARK), Batch::send)
-            }
+            Self::Marked(count) => measured(slices, || Ok(stage.by_agent(MARK)), by_agent(count)),
             Self::Connected => measured(
                 slices,
-                || stage.connected(),
+                move || stage.connected(),
                 |sockets| {
                     for (socket, template) in sockets.iter() {
                         socket.send(template)?;
@@ -97,12 +89,24 @@ impl Contender {
                 },
             ),
             Self::Ring(count) => {
-                let open = || {
+                let open = move || {
                     let interface = stage.interface()?;
-                    stage.run(|| Ring::open(interface, Probes::new(stage.targets(), count)))?
+                    let probes = Probes::new(stage.targets(), count);
+                    stage.run(move || Ring::open(interface, probes))?
                 };
                 measured(slices, open, Ring::send)
             }
         }
+    }
+}
+
+/// Sends all targets by the agent's sender, so many at once.
+fn by_agent(at_once: usize) -> impl Fn(&mut ByAgent<'_>) -> Result<f64> {
+    move |(sockets, targets)| {
+        let targets: Vec<&Target> = targets.iter().collect();
+        for some in targets.chunks(at_once) {
+            sockets.send(some, |_| {});
+        }
+        Ok(targets.len() as f64)
     }
 }

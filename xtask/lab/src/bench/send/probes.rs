@@ -61,13 +61,11 @@ impl Probe {
     fn new(target: &Target) -> Self {
         let frame = frame::udp(target.from, target.to, &target.template);
         let udp = Udp::find(&frame[..]).expect("the frame is one of UDP");
-        let at = Mode::Unauthenticated.offsets().ssid;
-        let ssid = u16::from_be_bytes([target.template[at], target.template[at + 1]]);
         let pseudo_header = udp.pseudo_header(&frame[..]).expect("it is whole");
         // Behind the base packet there is nothing, and all of that is written.
         let header = &frame[udp.udp_at..udp.udp_at + udp_field::CHECKSUM];
         let sum = pseudo_header.add_slice(header);
-        Self { udp_at: udp.udp_at, sum, ssid, sequence: 0, frame }
+        Self { udp_at: udp.udp_at, sum, ssid: target.ssid(), sequence: 0, frame }
     }
 
     fn stamp(&mut self, timestamp: u64, frame: &mut [u8]) {

@@ -1,9 +1,8 @@
 //! An interface that takes packets and drops them, and the agent's programs on it.
 
 use std::{
-    fs, io,
+    fs,
     net::{Ipv4Addr, SocketAddrV4, UdpSocket},
-    os::fd::AsRawFd as _,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,7 +14,7 @@ use probe_ebpf::{
 };
 use probe_user::{
     datapath::{Datapath, Options, SessionKeys, attach::index_of},
-    sender::{sockets::Sockets, template::Template},
+    sender::{self, sockets::Sockets, template::Template},
 };
 
 /// Sessions whose packets are sent; each has a destination of its own.
@@ -30,6 +29,9 @@ const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
 /// Slots of each session.
 const SLOTS: u32 = 256;
 
+/// The agent's sockets, and whom they send to.
+pub(super) type ByAgent<'s> = (&'s mut Sockets, Vec<sender::Target>);
+
 /// A packet's template, and where it goes.
 #[derive(Clone)]
 pub(super) struct Target {
@@ -41,9 +43,9 @@ pub(super) struct Target {
 /// Everything that stays the same while contenders alternate.
 pub(super) struct Stage {
     lab: Lab,
-    /// Port and socket of each flow, as the agent opens them. The first one is for all sessions; each other one for
-    /// one, where sockets are connected.
-    sockets: Vec<(u16, UdpSocket)>,
+    /// A socket for each flow, as the agent opens them. The first one is for all sessions; each other one for one, where
+    /// sockets are connected.
+    sockets: Sockets,
     targets: Vec<Target>,
     datapath: Option<Datapath>,
 }
@@ -60,12 +62,8 @@ impl Stage {
             "link add {INTERFACE} type ifb\nlink set {INTERFACE} up\naddr add {ADDRESS}/16 dev {INTERFACE}\n"
         ))
         .context("an interface that drops what it is given")?;
-        let sockets = site.run(|| Sockets::open(1 + SESSIONS, 0, stamp::PORT)?.receivers())??;
-        let sockets = sockets.into_iter().map(|(port, socket)| (port, UdpSocket::from(socket)));
-        let is_v4 = |socket: &UdpSocket| socket.local_addr().is_ok_and(|at| at.is_ipv4());
-        let sockets: Vec<_> = sockets.filter(|(_, socket)| is_v4(socket)).collect();
-        ensure!(sockets.len() == usize::from(1 + SESSIONS), "some sockets are missing");
-        let port = sockets[0].0;
+        let sockets = site.run(|| Sockets::open(1 + SESSIONS, 0, stamp::PORT))??;
+        let port = sockets.first_port();
         let targets = (1..=SESSIONS).map(|ssid| target(ssid, port)).collect();
         Ok(Self { lab, sockets, targets, datapath: None })
     }
@@ -78,7 +76,7 @@ impl Stage {
         if self.datapath.is_some() {
             return Ok(());
         }
-        let first_source_port = self.sockets[0].0;
+        let first_source_port = self.sockets.first_port();
         let mut datapath = Datapath::load(Options {
             sessions: u32::from(2 * SESSIONS),
             slots: SLOTS,
@@ -89,10 +87,8 @@ impl Stage {
             timestamps: Format::Ntp,
         })?;
         for target in self.targets.iter().chain(&self.connected_targets()) {
-            let at = Mode::Unauthenticated.offsets().ssid;
-            let ssid = u16::from_be_bytes([target.template[at], target.template[at + 1]]);
             datapath.open_session(
-                ssid,
+                target.ssid(),
                 target.from.port(),
                 target.to.into(),
                 SessionKeys::default(),
@@ -139,32 +135,17 @@ impl Stage {
         &self.targets
     }
 
-    /// The agent's socket.
-    ///
-    /// # Errors
-    /// Where the process has no descriptors left.
-    pub(super) fn socket(&self) -> Result<UdpSocket> {
-        Ok(self.sockets[0].1.try_clone()?)
-    }
-
-    /// Says whether packets of the agent's socket are never to be cut up (`IP_PMTUDISC_DO`), or as the kernel has it.
-    ///
-    /// # Errors
-    /// Those of `setsockopt(2)`.
-    pub(super) fn keep_whole(&self, is_kept: bool) -> Result<()> {
-        let value = if is_kept { libc::IP_PMTUDISC_DO } else { libc::IP_PMTUDISC_WANT };
-        // SAFETY: the call reads the value, which outlives it.
-        let result = unsafe {
-            libc::setsockopt(
-                self.sockets[0].1.as_raw_fd(),
-                libc::IPPROTO_IP,
-                libc::IP_MTU_DISCOVER,
-                (&raw const value).cast(),
-                size_of_val(&value) as u32,
-            )
-        };
-        ensure!(result == 0, "IP_MTU_DISCOVER: {}", io::Error::last_os_error());
-        Ok(())
+    /// The agent's sockets, and the packets with a mark, if it is not 0.
+    pub(super) fn by_agent(&mut self, mark: u32) -> ByAgent<'_> {
+        let targets = self.targets.iter().map(|target| sender::Target {
+            ssid: target.ssid(),
+            flow: 0,
+            reflector: target.to.into(),
+            mark,
+            template: target.template.clone(),
+            count: None,
+        });
+        (&mut self.sockets, targets.collect())
     }
 
     /// The others, connected, and what each sends.
@@ -172,11 +153,19 @@ impl Stage {
     /// # Errors
     /// Those of `connect(2)`.
     pub(super) fn connected(&self) -> Result<Vec<(UdpSocket, Template)>> {
-        let connect = |((_, socket), target): (&(u16, UdpSocket), Target)| {
-            socket.connect(target.to)?;
-            Ok((socket.try_clone()?, target.template))
+        let sockets = self.sockets.receivers()?;
+        let target_of = |port: u16| {
+            self.connected_targets().into_iter().find(move |target| target.from.port() == port)
         };
-        self.sockets[1..].iter().zip(self.connected_targets()).map(connect).collect()
+        let mut connected = Vec::new();
+        for (port, socket) in sockets {
+            let socket = UdpSocket::from(socket);
+            let Some(target) = target_of(port).filter(|_| is_v4(&socket)) else { continue };
+            socket.connect(target.to)?;
+            connected.push((socket, target.template));
+        }
+        ensure!(connected.len() == usize::from(SESSIONS), "some sockets are missing");
+        Ok(connected)
     }
 
     /// The interface's number.
@@ -197,9 +186,21 @@ impl Stage {
 
     /// Sessions that send from a port each.
     fn connected_targets(&self) -> Vec<Target> {
-        let port = self.sockets[0].0;
+        let port = self.sockets.first_port();
         (1..=SESSIONS).map(|number| target(SESSIONS + number, port + number)).collect()
     }
+}
+
+impl Target {
+    /// The SSID in its template.
+    pub(super) fn ssid(&self) -> u16 {
+        let at = Mode::Unauthenticated.offsets().ssid;
+        u16::from_be_bytes([self.template[at], self.template[at + 1]])
+    }
+}
+
+fn is_v4(socket: &UdpSocket) -> bool {
+    socket.local_addr().is_ok_and(|at| at.is_ipv4())
 }
 
 fn site(lab: &Lab) -> Result<&Site> {

@@ -9,7 +9,7 @@ use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 use anyhow::Result;
 use lab::{Lab, Site};
 
-use super::{FEW_PROBES, INTERVAL, Options, PROBES};
+use super::{super::Common, FEW_PROBES, INTERVAL, Options, PROBES};
 
 /// The interface at either end.
 pub(super) const INTERFACE: &str = "direct";
@@ -45,7 +45,7 @@ impl Bed {
         ))?;
         connect(a, SENDER, REFLECTOR, REFLECTOR_MAC)?;
         connect(b, REFLECTOR, SENDER, SENDER_MAC)?;
-        let Options { agent, stamp_suite, quick, .. } = options;
+        let Options { common: Common { agent, quick, .. }, stamp_suite } = options;
         Ok(Self {
             agent: agent.clone(),
             stamp_suite: stamp_suite.clone(),
