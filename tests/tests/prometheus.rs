@@ -19,6 +19,9 @@ fn promtool_finds_nothing_wrong() -> Result<()> {
     let (_lab, a, _b) = healthy_pair(&Mesh::default())?;
     let (status, text) = a.get("/metrics")?;
     assert_eq!(status, 200);
+    let rounds =
+        text.lines().find_map(|line| line.strip_prefix("linkprobe_tick_lateness_seconds_count "));
+    assert!(rounds.is_some_and(|rounds| rounds != "0"), "{text}");
     let mut promtool = Command::new(tool("usr/bin/promtool"))
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

@@ -178,6 +178,27 @@ mod tests {
     }
 
     #[test]
+    fn rounds_are_due_one_after_the_other_and_never_made_up_for() {
+        let (tell, told) = mpsc::channel();
+        let mut slow = true;
+        let judge = Judge::start(move |due| {
+            tell.send((due, clock::monotonic())).unwrap();
+            if std::mem::take(&mut slow) {
+                thread::sleep(3 * TICK);
+            }
+        });
+        let rounds: Vec<(Nanos, Nanos)> = told.iter().take(5).collect();
+        // Its last words are heard.
+        drop(judge.unwrap());
+        assert!(rounds.iter().all(|(due, begun)| due <= begun), "{rounds:?}");
+        for pair in rounds.windows(2) {
+            let [(before, begun), (due, _)] = [pair[0], pair[1]];
+            assert!(due >= before + nanos(TICK) && due <= begun + nanos(TICK), "{rounds:?}");
+        }
+        assert!(rounds[2].0 >= rounds[0].1 + 4 * nanos(TICK), "made up for: {rounds:?}");
+    }
+
+    #[test]
     fn a_judge_that_hangs_is_left_behind() {
         let (hold, held) = mpsc::channel::<()>();
         let (hang, hangs) = mpsc::channel();

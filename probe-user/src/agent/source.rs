@@ -112,3 +112,6 @@ impl web::Source for Arc<Agent> {
         applied
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,6 +152,30 @@ pub(crate) fn set_fragments(socket: &Socket, fragments: Fragments) -> io::Result
     if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// What was said of it.
+///
+/// # Errors
+/// Those of `getsockopt(2)`.
+#[cfg(test)]
+pub(crate) fn fragments(socket: &Socket) -> io::Result<Fragments> {
+    let (mut discovery, mut length) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+    // SAFETY: the pointers lead to integers that outlive the call, the first one of the length in the second.
+    let got = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            (&raw mut discovery).cast(),
+            &raw mut length,
+        )
+    };
+    let is_never = discovery == libc::IP_PMTUDISC_PROBE;
+    match got {
+        0 => Ok(if is_never { Fragments::Never } else { Fragments::Allowed }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Sends a datagram from a socket of the same version of IP.
 ///
 /// # Errors

@@ -260,3 +260,32 @@ impl<'a> Batch<'a> {
         self.addresses.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Numbering for Nobody {
+        fn number(&mut self, _: &Target, _: &mut [u8]) -> bool {
+            false
+        }
+
+        fn settle(&mut self, _: &Target, _: bool) {}
+    }
+
+    /// Whether the IPv4 sockets let long datagrams be cut up.
+    fn are_cut_up(sockets: &Sockets) -> Vec<bool> {
+        let v4 = sockets.flows.iter().filter_map(|pair| pair.v4.as_ref());
+        v4.map(|socket| udp::fragments(socket).unwrap() == Fragments::Allowed).collect()
+    }
+
+    #[test]
+    fn only_what_the_kernel_numbers_is_never_cut_up() {
+        let mut sockets = Sockets::open(2, 0, 862).unwrap();
+        assert_eq!(are_cut_up(&sockets), [false, false]);
+        sockets.set_numbering(Box::new(Nobody)).unwrap();
+        assert_eq!(are_cut_up(&sockets), [true, true]);
+    }
+}

@@ -26,68 +26,26 @@ struct Row {
     grows: bool,
 }
 
-const CPU: Row =
-    Row { name: "CPU, agent and reflector", unit: Unit::Share, figure: Run::cpu_of, grows: true };
-const ALL_MEMORY: Row =
-    Row { name: "memory, all", unit: Unit::Octets, figure: Run::memory_of, grows: true };
-const METRICS: Row = Row {
-    name: "/metrics, time",
-    unit: Unit::Seconds,
-    figure: |run| run.metrics.seconds,
-    grows: true,
-};
-const PATHS: Row = Row {
-    name: "/api/v1/paths, time",
-    unit: Unit::Seconds,
-    figure: |run| run.paths.seconds,
-    grows: true,
-};
+const CPU: Row = Row::new("CPU, agent and reflector", Unit::Share, Run::cpu_of, true);
+const ALL_MEMORY: Row = Row::new("memory, all", Unit::Octets, Run::memory_of, true);
+const METRICS: Row = Row::new("/metrics, time", Unit::Seconds, |run| run.metrics.seconds, true);
+const PATHS: Row = Row::new("/api/v1/paths, time", Unit::Seconds, |run| run.paths.seconds, true);
 
 const ROWS: [Row; 14] = [
-    Row { name: "CPU, agent", unit: Unit::Share, figure: |run| run.agent_cpu, grows: true },
-    Row {
-        name: "CPU, reflector",
-        unit: Unit::Share,
-        figure: |run| run.reflector_cpu,
-        grows: false,
-    },
+    Row::new("CPU, agent", Unit::Share, |run| run.agent_cpu, true),
+    Row::new("CPU, reflector", Unit::Share, |run| run.reflector_cpu, false),
     CPU,
-    Row { name: "memory, agent", unit: Unit::Octets, figure: |run| run.agent_memory, grows: true },
-    Row {
-        name: "memory, reflector",
-        unit: Unit::Octets,
-        figure: |run| run.reflector_memory,
-        grows: true,
-    },
-    Row { name: "memory, BPF maps", unit: Unit::Octets, figure: |run| run.maps, grows: true },
+    Row::new("memory, agent", Unit::Octets, |run| run.agent_memory, true),
+    Row::new("memory, reflector", Unit::Octets, |run| run.reflector_memory, true),
+    Row::new("memory, BPF maps", Unit::Octets, |run| run.maps, true),
     ALL_MEMORY,
-    Row {
-        name: "first verdict",
-        unit: Unit::Seconds,
-        figure: |run| run.first_verdict,
-        grows: false,
-    },
-    Row { name: "last verdict", unit: Unit::Seconds, figure: |run| run.last_verdict, grows: false },
-    Row {
-        name: "lateness of the judging thread, p99",
-        unit: Unit::Seconds,
-        figure: |run| run.lateness,
-        grows: false,
-    },
+    Row::new("first verdict", Unit::Seconds, |run| run.first_verdict, false),
+    Row::new("last verdict", Unit::Seconds, |run| run.last_verdict, false),
+    Row::new("lateness of the judging thread, p99", Unit::Seconds, |run| run.lateness, false),
     METRICS,
-    Row {
-        name: "/metrics, size",
-        unit: Unit::Octets,
-        figure: |run| run.metrics.octets,
-        grows: true,
-    },
+    Row::new("/metrics, size", Unit::Octets, |run| run.metrics.octets, true),
     PATHS,
-    Row {
-        name: "/api/v1/paths, size",
-        unit: Unit::Octets,
-        figure: |run| run.paths.octets,
-        grows: true,
-    },
+    Row::new("/api/v1/paths, size", Unit::Octets, |run| run.paths.octets, true),
 ];
 
 /// All of it as a part.
@@ -112,6 +70,10 @@ pub(super) fn part(sizes: &[Size], quick: bool) -> Part {
 }
 
 impl Row {
+    const fn new(name: &'static str, unit: Unit, figure: fn(&Run) -> f64, grows: bool) -> Self {
+        Self { name, unit, figure, grows }
+    }
+
     fn samples(&self, size: &Size) -> Samples {
         Samples::new(self.unit, size.runs.iter().map(self.figure).collect())
     }

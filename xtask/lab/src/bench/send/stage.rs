@@ -43,9 +43,10 @@ pub(super) struct Target {
 /// Everything that stays the same while contenders alternate.
 pub(super) struct Stage {
     lab: Lab,
-    /// A socket for each flow, as the agent opens them. The first one is for all sessions; each other one for one, where
-    /// sockets are connected.
+    /// The agent's sockets for one flow, which is that of all sessions.
     sockets: Sockets,
+    /// The same for as many flows as there are sessions, to be connected.
+    of_sessions: Sockets,
     targets: Vec<Target>,
     datapath: Option<Datapath>,
 }
@@ -62,10 +63,11 @@ impl Stage {
             "link add {INTERFACE} type ifb\nlink set {INTERFACE} up\naddr add {ADDRESS}/16 dev {INTERFACE}\n"
         ))
         .context("an interface that drops what it is given")?;
-        let sockets = site.run(|| Sockets::open(1 + SESSIONS, 0, stamp::PORT))??;
+        let sockets = site.run(|| Sockets::open(1, 0, stamp::PORT))??;
+        let of_sessions = site.run(|| Sockets::open(SESSIONS, 0, stamp::PORT))??;
         let port = sockets.first_port();
         let targets = (1..=SESSIONS).map(|ssid| target(ssid, port)).collect();
-        Ok(Self { lab, sockets, targets, datapath: None })
+        Ok(Self { lab, sockets, of_sessions, targets, datapath: None })
     }
 
     /// Puts the programs on the interface, if they are not there.
@@ -83,7 +85,7 @@ impl Stage {
             peers: 1,
             reflector_port: stamp::PORT,
             first_source_port,
-            source_ports: 1 + SESSIONS,
+            source_ports: self.of_sessions.first_port() + SESSIONS - first_source_port,
             timestamps: Format::Ntp,
         })?;
         for target in self.targets.iter().chain(&self.connected_targets()) {
@@ -153,7 +155,7 @@ impl Stage {
     /// # Errors
     /// Those of `connect(2)`.
     pub(super) fn connected(&self) -> Result<Vec<(UdpSocket, Template)>> {
-        let sockets = self.sockets.receivers()?;
+        let sockets = self.of_sessions.receivers()?;
         let target_of = |port: u16| {
             self.connected_targets().into_iter().find(move |target| target.from.port() == port)
         };
@@ -186,8 +188,8 @@ impl Stage {
 
     /// Sessions that send from a port each.
     fn connected_targets(&self) -> Vec<Target> {
-        let port = self.sockets.first_port();
-        (1..=SESSIONS).map(|number| target(SESSIONS + number, port + number)).collect()
+        let port = self.of_sessions.first_port();
+        (0..SESSIONS).map(|flow| target(1 + SESSIONS + flow, port + flow)).collect()
     }
 }
 
