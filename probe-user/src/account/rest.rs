@@ -2,15 +2,11 @@
 
 use probe_ebpf::maps::Arrivals;
 
-use super::{
-    Memory, Rules,
-    flow::Flow,
-    path::Path,
-    visits::{CONVINCING, Sums, Visits},
-};
+use super::{Memory, Rules, flow::Flow, path::Path, visits::Sums};
 use crate::verdict::{Nanos, SECOND};
 
-/// A path is looked at this often, in nanoseconds, whatever is known of it.
+/// A path is looked at this often, in nanoseconds, whatever is known of it: what it has learnt of the peer's own probes stays
+/// as fresh, though no probe leaves.
 const LOOK: Nanos = SECOND / 4;
 
 /// What was last seen of a path, and until when that can mean nothing new.
@@ -50,14 +46,14 @@ impl Rest {
 }
 
 impl Path {
-    /// Until when nothing is to be judged if no packet leaves or comes; 0 where the answer may change with every look.
+    /// Until when nothing is to be judged if no packet leaves or comes; 0 while the path waits for any answer, for then it
+    /// depends on the moment what the peer's own probes tell.
     pub(super) fn quiet_until(&self, memories: &[impl Memory], rules: &Rules) -> Nanos {
         if self.overdue_since.is_some() {
             return 0;
         }
         let flows = self.flows.iter().zip(memories);
-        let of_flows = flows.map(|(flow, memory)| flow.quiet_until(memory, rules)).min();
-        of_flows.unwrap_or(0).min(self.visits.quiet_until())
+        flows.map(|(flow, memory)| flow.quiet_until(memory, rules)).min().unwrap_or(0)
     }
 }
 
@@ -70,13 +66,6 @@ impl Flow {
             return given_up;
         }
         given_up.min(memory.slot(self.next).sent_at + self.deadline(rules))
-    }
-}
-
-impl Visits {
-    /// Until when nothing changes if nobody comes: as long as the latest visits are counted from the same moment.
-    fn quiet_until(&self) -> Nanos {
-        self.gap.map_or(Nanos::MAX, |gap| self.marks[1].at + CONVINCING * gap.max(1))
     }
 }
 

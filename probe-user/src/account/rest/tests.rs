@@ -9,6 +9,7 @@ use crate::{
         model::{Answer, Kernel},
     },
     random::Random,
+    report::Probes,
     verdict::MILLISECOND,
 };
 
@@ -76,6 +77,10 @@ impl Twins {
     }
 }
 
+fn totals(path: &Path) -> Vec<Probes> {
+    path.flows.iter().map(Flow::totals).collect()
+}
+
 /// An answer on its way.
 struct Coming {
     at: Nanos,
@@ -127,9 +132,9 @@ fn play(seed: u64) -> [u64; 2] {
         }
         let [rested, restless] = twins.judge(now);
         assert_eq!(rested, restless, "seed {seed}, step {step}");
+        let [rested, restless] = twins.paths.each_ref().map(totals);
+        assert_eq!(rested, restless, "seed {seed}, step {step}");
     }
-    let totals = |path: &Path| path.flows.iter().map(Flow::totals).collect::<Vec<_>>();
-    assert_eq!(totals(&twins.paths[0]), totals(&twins.paths[1]), "seed {seed}");
     twins.looks.map(Cell::into_inner)
 }
 
