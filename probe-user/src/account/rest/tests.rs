@@ -105,16 +105,18 @@ fn play(seed: u64) -> [u64; 2] {
         }
         for (flow, count) in reflected.iter_mut().enumerate() {
             let phase = flow as u64 * RULES.interval / FLOWS as u64 / STEP * STEP;
+            // The peer's probes come between ours.
+            let visits = visits && now % RULES.interval == (phase + 3 * STEP) % RULES.interval;
+            if visits && !random.chance(loss[1]) {
+                (twins.arrivals.packets, twins.arrivals.last_at) =
+                    (twins.arrivals.packets + 1, now);
+            }
             if now % RULES.interval != phase {
                 continue;
             }
             let [first, second] = &twins.kernels;
             let sequence = first[flow].send(now);
             assert_eq!(second[flow].send(now), sequence);
-            if visits && !random.chance(loss[1]) {
-                (twins.arrivals.packets, twins.arrivals.last_at) =
-                    (twins.arrivals.packets + 1, now);
-            }
             if random.chance(loss[0]) {
                 continue;
             }
