@@ -245,6 +245,32 @@ fn the_reach_of_a_region_is_kept_told_and_expires() {
 
 /// Nothing holds what was once told of a region that nobody judges any more.
 #[test]
+fn what_a_peer_has_left_is_nobodys_until_it_is_given_out_again() {
+    let mut agent = agent("[[peer]]\nname = \"near\"\nregion = \"b\"\naddress = \"127.0.0.2\"");
+    let (whole, settings) = (agent.config().clone(), agent.settings.clone());
+    let mut less = whole.clone();
+    less.peers.retain(|peer| peer.name == "near");
+    for config in [less, whole] {
+        agent.reload(Ok((config, settings.clone()))).unwrap();
+        let mut used: Vec<u32> =
+            agent.peers.iter().flat_map(|peer| &peer.path).map(|path| path.index).collect();
+        assert_eq!(
+            used.len(),
+            agent
+                .config()
+                .peers
+                .iter()
+                .filter(|peer| matches!(peer.address.host, Host::Ip(_)))
+                .count()
+        );
+        assert!(used.iter().all(|index| !agent.free_peers.contains(index)), "{used:?} are free");
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used.len(), agent.arrivals.len(), "two addresses share one");
+    }
+}
+
+#[test]
 fn a_region_that_leaves_the_config_is_unknown_to_hooks() {
     let mut agent = agent("");
     let (listeners, mut hooks) = Listeners::listen(&[Kind::Region]);

@@ -44,21 +44,18 @@ impl Path {
     }
 }
 
-/// The evidence of a direction that is healthy, with nothing that grows, fades or ends by time alone but that evidence.
+/// The evidence of a direction that is healthy, with nothing that grows, fades or ends by time alone but that evidence, and
+/// nothing that speaks against it.
 fn quiet(reported: &Reported, settings: &Settings) -> Option<Nanos> {
-    let Reported { track, state, cause, sick_flows, by_flows, transitions, .. } = reported;
+    let Reported { track, state, cause, transitions, .. } = reported;
     let is_healthy = (*state, *cause) == (State::Healthy, Cause::Passing)
         && transitions.healthy > 0
         && (track.fit, track.alarmed) == (true, false);
-    let is_troubled = track.silences > 0
-        || track.bank.is_breaking_down(&settings.path)
-        || track.evidence.since_onset.is_some()
-        || *sick_flows > 0
-        || *by_flows;
+    let is_failing = track.silences > 0 || track.bank.is_breaking_down(&settings.path);
     let remembers = track.damping.doublings > 0
         || track.damping.recovered_at.is_some()
         || track.hushed_until > 0;
-    track.evidence_at.filter(|_| is_healthy && !is_troubled && !remembers)
+    track.evidence_at.filter(|_| is_healthy && !is_failing && !remembers)
 }
 
 #[cfg(test)]

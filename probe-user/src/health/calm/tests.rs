@@ -63,16 +63,44 @@ fn what_is_calm_says_what_it_would_have_said() {
     assert!(calm * 10 > ticks, "calm in {calm} of {ticks} ticks: that says little");
 }
 
+/// A path that is well, as of a time.
+fn well(settings: &Settings) -> (Path, Nanos) {
+    let (mut path, mut now) = (Path::new(1, 0), SECOND);
+    for _ in 0..200 {
+        now += 100 * MILLISECOND;
+        path.observe(0, now, Outcome::Answered { round_trip: 1_000 }, now, settings);
+        path.tick(now, false, settings, &mut |_| {});
+    }
+    assert!(path.is_calm(now, settings));
+    (path, now)
+}
+
+#[test]
+fn whatever_may_change_with_time_keeps_a_path_from_being_calm() {
+    let settings = HealthConfig::default().settings(&ProbeConfig::default());
+    let (calm, now) = well(&settings);
+    let changes: [fn(&mut Path); 8] = [
+        |path| path.directions[1].track.silences = 1,
+        |path| path.directions[0].track.damping.recovered_at = Some(7),
+        |path| path.directions[1].track.damping.doublings = 1,
+        |path| path.directions[0].track.hushed_until = 7,
+        |path| path.directions[1].track.alarmed = true,
+        |path| path.directions[0].state = State::Degraded,
+        |path| path.directions[1].transitions.healthy = 0,
+        |path| path.latency.slow_since = Some(7),
+    ];
+    for (place, change) in changes.into_iter().enumerate() {
+        let mut path = calm.clone();
+        change(&mut path);
+        path.calm_down(&settings);
+        assert!(!path.is_calm(now, &settings), "change {place}");
+    }
+}
+
 #[test]
 fn a_path_that_is_well_is_calm_until_its_evidence_is_too_old() {
     let settings = HealthConfig::default().settings(&ProbeConfig::default());
-    let mut path = Path::new(1, 0);
-    let mut now = SECOND;
-    for _ in 0..200 {
-        now += 100 * MILLISECOND;
-        path.observe(0, now, Outcome::Answered { round_trip: 1_000 }, now, &settings);
-        path.tick(now, false, &settings, &mut |_| {});
-    }
+    let (mut path, now) = well(&settings);
     assert!(path.is_calm(now + settings.expiry, &settings));
     assert!(!path.is_calm(now + settings.expiry + 1, &settings));
     assert!(!path.is_calm(now - 1, &settings), "evidence from the future is none");
