@@ -247,11 +247,11 @@ fn the_reach_of_a_region_is_kept_told_and_expires() {
 #[test]
 fn what_a_peer_has_left_is_nobodys_until_it_is_given_out_again() {
     let mut agent = agent("[[peer]]\nname = \"near\"\nregion = \"b\"\naddress = \"127.0.0.2\"");
-    let (whole, settings) = (agent.config().clone(), agent.settings.clone());
+    let (whole, settings) = (agent.config().clone(), agent.settings);
     let mut less = whole.clone();
     less.peers.retain(|peer| peer.name == "near");
     for config in [less, whole] {
-        agent.reload(Ok((config, settings.clone()))).unwrap();
+        agent.reload(Ok((config, settings))).unwrap();
         let mut used: Vec<u32> =
             agent.peers.iter().flat_map(|peer| &peer.path).map(|path| path.index).collect();
         assert_eq!(

@@ -52,7 +52,7 @@ fn paths_that_are_read_in_parts_are_those_of_one_config() {
         scope.spawn(|| {
             for round in 1..200 {
                 let config = configs[round % 2].clone();
-                agent.lock().reload(Ok((config, settings.clone()))).unwrap();
+                agent.lock().reload(Ok((config, settings))).unwrap();
                 thread::sleep(COURTESY);
             }
             is_over.store(true, Ordering::Relaxed);
