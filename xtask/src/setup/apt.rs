@@ -33,7 +33,13 @@ if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy || exit 1
 fi
 "$@" || exit 1
-systemctl disable --quiet --now "$service" 2>/dev/null || update-rc.d "$service" disable
+if [ -d /run/systemd/system ]; then
+    systemctl disable --quiet --now "$service"
+elif command -v systemctl >/dev/null; then
+    systemctl disable --quiet "$service"
+elif [ -e "/etc/init.d/$service" ]; then
+    update-rc.d "$service" disable
+fi
 "#;
 
 /// Debian's package manager, if this host has it.
