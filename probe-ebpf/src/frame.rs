@@ -126,6 +126,8 @@ pub mod ipv6 {
 
 /// Where the fields of a UDP header stand, in octets from its start (RFC 768).
 pub mod udp {
+    /// Octets of the header.
+    pub const HEADER: usize = 8;
     /// Source Port, u16.
     pub const SOURCE_PORT: usize = 0;
     /// Destination Port, u16.
@@ -136,7 +138,8 @@ pub mod udp {
     pub const CHECKSUM: usize = 6;
 }
 
-const ETHERTYPE_AT: usize = 2 * MAC_LENGTH;
+/// Offset of the Ethertype, or of the first VLAN tag.
+pub const ETHERTYPE_AT: usize = 2 * MAC_LENGTH;
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;

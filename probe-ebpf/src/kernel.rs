@@ -10,10 +10,12 @@
 //! - [`extensions`]: TLVs, and the way to the userspace reflector.
 //! - [`signature`]: the HMAC of authenticated packets.
 //! - [`replies`]: replies to our own test packets.
-//! - [`egress`]: our own test packets on their way out.
+//! - [`egress`]: our own test packets on their way out of the network stack.
+//! - [`transmit`]: those that need none; [`departure`]: number and time of both.
 
 pub(crate) mod admission;
 pub(crate) mod clock;
+pub(crate) mod departure;
 pub(crate) mod egress;
 pub(crate) mod extensions;
 pub(crate) mod ingress;
@@ -23,6 +25,7 @@ pub(crate) mod reflector;
 pub(crate) mod replies;
 pub(crate) mod signature;
 pub(crate) mod state;
+pub(crate) mod transmit;
 
 use probe_ebpf::{frame::Address, maps::Counter};
 

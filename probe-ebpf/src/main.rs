@@ -1,7 +1,8 @@
 //! The kernel's part of linkprobe: two programs in one object.
 //!
 //! - `linkprobe_xdp` stands at the entrance of an interface. It is the Session-Reflector, and it takes
-//!   in the replies to our own test packets.
+//!   in the replies to our own test packets. The agent also has it run on blank frames, which it makes
+//!   test packets of.
 //! - `linkprobe_tc` stands at the exit. It numbers and stamps our own test packets.
 //!
 //! Each ends in one `match` that turns what was found into an action and a counter. What is not ours
@@ -21,22 +22,35 @@ mod kernel;
 
 use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action},
+    helpers::bpf_redirect,
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use kernel::{egress, ingress, state};
+use kernel::{egress, ingress, state, transmit};
 use probe_ebpf::maps::{Counter, Fate};
 
 /// Session-Reflector, and the reply side of the Session-Sender.
 #[xdp]
 pub fn linkprobe_xdp(ctx: XdpContext) -> u32 {
-    let counter = ingress::handle(&ctx);
+    let counter = match ingress::handle(&ctx) {
+        Counter::NotIp if transmit::is_blank(&ctx) => return transmitted(&ctx),
+        counter => counter,
+    };
     state::count(counter);
     match counter.fate() {
         Fate::Reflected => xdp_action::XDP_TX,
         Fate::Deferred | Fate::Accepted | Fate::Dropped => xdp_action::XDP_DROP,
-        Fate::Passed | Fate::Stamped | Fate::Left => xdp_action::XDP_PASS,
+        Fate::Passed | Fate::Stamped | Fate::Transmitted | Fate::Left => xdp_action::XDP_PASS,
     }
+}
+
+/// Makes a test packet, and hands it to its interface.
+#[inline(always)]
+fn transmitted(ctx: &XdpContext) -> u32 {
+    let Some(interface) = transmit::next(ctx) else { return xdp_action::XDP_DROP };
+    state::count(Counter::Transmitted);
+    // SAFETY: the helper takes numbers only.
+    unsafe { bpf_redirect(interface, 0) as u32 }
 }
 
 /// Numbers and stamps what our sessions send. Never holds a packet back.

@@ -4,8 +4,10 @@
 //! neither side needs a system call for it. Each field has one writer: the kernel or the agent.
 //!
 //! - `counter`: what the programs count.
+//! - [`transmit`]: what packets are made of that need no network stack.
 
 mod counter;
+pub mod transmit;
 
 use core::mem::{align_of, offset_of, size_of};
 
@@ -46,6 +48,10 @@ pub mod name {
     /// Hash from [`Tuple`](super::Tuple) to the SSID of the session that it is, for reflectors that do
     /// not return SSIDs.
     pub const TUPLES: &str = "TUPLES";
+    /// [`Headers`](super::transmit::Headers) by SSID, memory-mapped.
+    pub const HEADERS: &str = "HEADERS";
+    /// [`Batch`](super::transmit::Batch), one element, memory-mapped.
+    pub const BATCH: &str = "BATCH";
     /// Ring buffer of [`Deferred`](super::Deferred), each followed by the UDP payload.
     pub const DEFERRED: &str = "DEFERRED";
 }
@@ -126,7 +132,7 @@ pub struct Session {
     pub source_port: u16,
     /// 1 while the session runs, else 0.
     pub active: u32,
-    /// Test packets that left: the next sequence number. Written by the TC program; the agent sets it
+    /// Test packets that left: the next sequence number. Written by the programs that send; the agent sets it
     /// to 0 before it makes the session active.
     pub sent: u32,
     /// Index of the key that signs and verifies; 0 in unauthenticated mode. Written by the agent.
@@ -165,7 +171,7 @@ pub mod session_flag {
 pub enum SlotState {
     /// Nothing was sent under this number yet.
     Empty = 0,
-    /// It left; no answer so far. Set by the TC program.
+    /// It left; no answer so far. Set by the programs that send.
     Sent = 1,
     /// It was answered. Set by the XDP program.
     Answered = 2,

@@ -24,6 +24,7 @@ pub mod clock;
 pub mod deferred;
 pub mod error;
 mod kernel;
+mod live_frames;
 pub mod memory;
 pub mod options;
 mod reflector;
@@ -31,6 +32,7 @@ mod responder;
 mod sessions;
 mod socket;
 mod tables;
+pub(crate) mod transmit;
 pub(crate) mod udp;
 mod worker;
 
@@ -51,6 +53,7 @@ use kernel::Kernel;
 use memory::Memory;
 use responder::Responder;
 use socket::Socket;
+use transmit::Transmitter;
 
 pub use error::Error;
 pub use options::{Options, ReflectorOptions, SessionKeys};
@@ -193,6 +196,18 @@ impl Datapath {
             (0..self.memory.counters.len()).map(|i| self.memory.counters.read(i)).collect();
         let sum = |counter: Counter| cpus.iter().map(|cpu| cpu.0[counter as usize]).sum();
         Counter::ALL.iter().map(|counter| (*counter, sum(*counter))).collect()
+    }
+
+    /// What sends probes past the network stack; `None` where sockets do the work.
+    ///
+    /// # Errors
+    /// Where the kernel does not hand it out.
+    pub fn transmitter(&mut self) -> Result<Option<Transmitter>, Error> {
+        let sessions = self.memory.sessions.share();
+        match &mut self.backend {
+            Backend::Kernel(kernel) => kernel.transmitter(sessions).map(Some),
+            Backend::Socket(_) => Ok(None),
+        }
     }
 
     /// The XDP program, for tests that run it on packets of their own.

@@ -7,15 +7,15 @@ use aya_ebpf::{bindings::BPF_F_MARK_MANGLED_0, programs::TcContext};
 use probe_ebpf::{
     checksum::Sum,
     frame::{BytesMut, Udp, udp as udp_field},
-    maps::{Config, Counter, STEERED, Session, SlotState, session_flag},
+    maps::{Config, Counter, STEERED, Session, session_flag},
     stamp::{self, Mode, Request},
 };
 
 use super::{
-    clock,
+    departure::Departure,
     packet::Packet,
     signature::{Message, Program},
-    state,
+    state, transmit,
 };
 
 /// Numbers and stamps one frame if it is a test packet of ours.
@@ -43,12 +43,12 @@ pub(crate) fn handle(ctx: &TcContext) -> Result<(), Counter> {
     if !belongs(&packet, &udp, session) {
         return Err(Counter::NoSession);
     }
-    let departure = Departure { ctx, udp: &udp, config, template: &template, session };
+    let leaving = Leaving { ctx, udp: &udp, config, template: &template, session };
     // SAFETY: the map gave the pointer to a whole element.
     let stamped = if unsafe { (*session).key } == 0 {
-        departure.stamp(&mut packet, Mode::Unauthenticated)
+        leaving.stamp(&mut packet, Mode::Unauthenticated)
     } else {
-        departure.stamp(&mut packet, Mode::Authenticated)
+        leaving.stamp(&mut packet, Mode::Authenticated)
     };
     stamped.ok_or(Counter::NoSession)
 }
@@ -80,7 +80,7 @@ fn belongs(packet: &Packet, udp: &Udp, session: *mut Session) -> bool {
 }
 
 /// A template of ours that is about to leave.
-struct Departure<'a> {
+struct Leaving<'a> {
     ctx: &'a TcContext,
     udp: &'a Udp,
     config: &'a Config,
@@ -88,29 +88,15 @@ struct Departure<'a> {
     session: *mut Session,
 }
 
-impl Departure<'_> {
+impl Leaving<'_> {
     /// Gives the packet its number and its time, and notes both in its slot.
     #[inline(always)]
     fn stamp(&self, packet: &mut Packet, mode: Mode) -> Option<()> {
-        let ssid = self.template.ssid;
-        // SAFETY: the map gave the pointer to a whole element.
-        let sequence = unsafe { addr_of_mut!((*self.session).sent).read_volatile() };
-        let slot = state::slot(self.config, ssid, sequence)?;
-
-        let sent_at = clock::monotonic();
-        let timestamp = clock::wire(self.config, sent_at);
-        let error_estimate = self.config.error_estimate;
-        let request = Request { sequence, timestamp, error_estimate, ssid };
-        let sum = self.write(packet, &request, mode)?;
-
-        // SAFETY: the map gave the pointer. One thread sends all packets of a session, so nobody else
-        // takes this number; the slot is complete before the number counts as sent.
-        unsafe {
-            (*slot).sequence = sequence;
-            (*slot).sent_at = sent_at;
-            (*slot).timestamp = timestamp;
-            state::publish(slot, SlotState::Sent);
-            state::next_u32(addr_of_mut!((*self.session).sent));
+        let departure = Departure::now(self.config, self.template.ssid, self.session)?;
+        let sum = self.write(packet, &departure.request, mode)?;
+        departure.note();
+        if matches!(mode, Mode::Unauthenticated) {
+            transmit::learn(self.ctx, packet, self.udp, &departure);
         }
         // Last, because it takes the pointers into the packet away. A checksum that the network card
         // still has to fill in is left alone.

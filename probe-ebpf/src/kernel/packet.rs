@@ -53,11 +53,55 @@ impl Packet {
         Some(())
     }
 
+    /// Copies the first `N` octets of the frame to memory that has room for them.
+    ///
+    /// # Safety
+    /// The pointer leads to `N` octets that may be written.
+    #[inline(always)]
+    pub(crate) unsafe fn save<const N: usize>(&self, to: *mut u8) -> Option<()> {
+        let from = self.at::<[u8; N]>(0)?.cast::<u8>();
+        // SAFETY: `at` has checked that N octets lie within the frame; the caller promises the others.
+        unsafe { copy::<N>(from, to) };
+        Some(())
+    }
+
+    /// Copies memory over the first `N` octets of the frame.
+    ///
+    /// # Safety
+    /// The pointer leads to `N` octets that may be read.
+    #[inline(always)]
+    pub(crate) unsafe fn restore<const N: usize>(&mut self, from: *const u8) -> Option<()> {
+        let to = self.at::<[u8; N]>(0)?.cast::<u8>();
+        // SAFETY: as in `save`.
+        unsafe { copy::<N>(from, to) };
+        Some(())
+    }
+
     /// Big-endian words from an offset on, under one check for all of them: of many checks in a row the
     /// compiler makes a computation that the verifier cannot follow.
     #[inline(always)]
     pub(crate) fn words<const N: usize>(&self, at: usize) -> Option<Words<N>> {
         self.at::<[[u8; 4]; N]>(at).map(Words)
+    }
+}
+
+/// Copies `N` octets in pieces that fit registers: the compiler would call a function for each.
+///
+/// # Safety
+/// Both pointers lead to `N` octets.
+#[inline(always)]
+unsafe fn copy<const N: usize>(from: *const u8, to: *mut u8) {
+    let mut at = 0;
+    // SAFETY: each piece lies within the N octets.
+    unsafe {
+        while at + 8 <= N {
+            to.add(at).cast::<u64>().write_unaligned(from.add(at).cast::<u64>().read_unaligned());
+            at += 8;
+        }
+        while at + 2 <= N {
+            to.add(at).cast::<u16>().write_unaligned(from.add(at).cast::<u16>().read_unaligned());
+            at += 2;
+        }
     }
 }
 

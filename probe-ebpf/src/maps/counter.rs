@@ -42,6 +42,8 @@ pub enum Fate {
     Dropped,
     /// TC: a test packet of ours, numbered and stamped.
     Stamped,
+    /// XDP: a test packet of ours that was made and handed to the interface.
+    Transmitted,
     /// TC: not ours, left as it is.
     Left,
 }
@@ -107,6 +109,8 @@ counters! {
     WrongTimestamp = "wrong_timestamp", Dropped;
     /// A test packet of ours that left with number and time.
     Stamped = "stamped", Stamped;
+    /// A test packet of ours that was made without the network stack.
+    Transmitted = "transmitted", Transmitted;
     /// Not from one of our ports.
     OtherTraffic = "other_traffic", Left;
     /// From one of our ports, but of no session that runs.

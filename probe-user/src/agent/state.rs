@@ -104,6 +104,7 @@ impl State {
                 datapath.attach_optional(tunnel)?;
             }
         }
+        sockets.set_transmitter(datapath.transmitter()?);
         let attempts = Attempts::new(sessions + 1);
         let interval = nanos(probe.interval);
         let sender = Sender::start(sockets, interval, attempts.clone())

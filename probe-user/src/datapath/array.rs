@@ -16,7 +16,10 @@ use aya::{Ebpf, maps::Map};
 use memmap2::{MmapOptions, MmapRaw};
 use probe_ebpf::{
     hmac::Key,
-    maps::{Arrivals, Config, Counters, Line, Session, Slot},
+    maps::{
+        Arrivals, Config, Counters, Line, Session, Slot,
+        transmit::{Batch, Headers},
+    },
 };
 
 use super::Error;
@@ -46,6 +49,11 @@ unsafe impl Shared for Line<Arrivals> {}
 unsafe impl Shared for Counters {}
 // SAFETY: as above.
 unsafe impl Shared for Key {}
+
+// SAFETY: as above, and nobody minds what is behind the headers.
+unsafe impl Shared for Headers {}
+// SAFETY: as above.
+unsafe impl Shared for Batch {}
 
 impl<T: Shared> Array<T> {
     /// Maps the kernel's array with this name.

@@ -5,14 +5,17 @@ use aya::{
     programs::{SchedClassifier, Xdp},
     util::nr_cpus,
 };
-use probe_ebpf::maps::{MAX_SESSIONS, name};
+use probe_ebpf::maps::{MAX_SESSIONS, Session, name};
 
 use super::{
     Error, Options,
+    array::Array,
     attach::{self, Attachment},
     deferred::Queue,
+    live_frames::LiveFrames,
     memory::Memory,
     tables::Tables,
+    transmit::Transmitter,
 };
 
 /// The kernel programs, as the build script made them.
@@ -33,6 +36,7 @@ impl Kernel {
         let cpus = nr_cpus().map_or(1, |cpus| cpus as u32);
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(name::SESSIONS, sessions)
+            .map_max_entries(name::HEADERS, sessions)
             .map_max_entries(name::SLOTS, sessions * options.slots)
             .map_max_entries(name::ARRIVALS, options.peers.max(1))
             .map_max_entries(name::PEERS, options.peers.max(1))
@@ -76,6 +80,13 @@ impl Kernel {
 
     pub(super) fn attachments(&self) -> &[Attachment] {
         &self.attachments
+    }
+
+    pub(super) fn transmitter(&mut self, sessions: Array<Session>) -> Result<Transmitter, Error> {
+        let program = LiveFrames::new(self.ingress()?)?;
+        let headers = Array::open(&mut self.ebpf, name::HEADERS)?;
+        let batch = Array::open(&mut self.ebpf, name::BATCH)?;
+        Ok(Transmitter::new(program, sessions, headers, batch))
     }
 
     pub(super) fn queue(&mut self) -> Result<Queue, Error> {

@@ -11,7 +11,10 @@ use std::{
 use socket2::{SockAddr, Socket};
 
 use super::Target;
-use crate::datapath::udp::{self, Fragments};
+use crate::datapath::{
+    transmit::Transmitter,
+    udp::{self, Fragments},
+};
 
 /// The ports are looked for from here on, in blocks: the same ones after every restart, so that flows
 /// keep their way through the fabric.
@@ -39,6 +42,8 @@ pub struct Sockets {
     flows: Vec<Pair>,
     /// `None` where the kernel numbers.
     numbering: Option<Box<dyn Numbering>>,
+    /// What sends most probes in place of the sockets, if there is such a thing.
+    transmitter: Option<Transmitter>,
 }
 
 struct Pair {
@@ -61,7 +66,7 @@ impl Sockets {
             }
             match (0..flows).map(|flow| Pair::open(first_port + flow)).collect() {
                 Ok(flows) => {
-                    let sockets = Self { first_port, flows, numbering: None };
+                    let sockets = Self { first_port, flows, numbering: None, transmitter: None };
                     sockets.set_dscp(dscp)?;
                     return Ok(sockets);
                 }
@@ -103,6 +108,11 @@ impl Sockets {
         v4.try_for_each(|socket| udp::set_fragments(socket, Fragments::Allowed))
     }
 
+    /// Has probes sent past the network stack where that can be done.
+    pub fn set_transmitter(&mut self, transmitter: Option<Transmitter>) {
+        self.transmitter = transmitter;
+    }
+
     /// The same sockets once more, to receive from, and the port of each.
     ///
     /// # Errors
@@ -122,7 +132,9 @@ impl Sockets {
     /// # Panics
     /// Where there is no such flow.
     pub fn send(&mut self, targets: &[&Target], mut attempted: impl FnMut(u16)) {
-        let Self { flows, numbering, .. } = self;
+        let Self { flows, numbering, transmitter, .. } = self;
+        let rest = transmitter.as_mut().map(|all| all.send(targets, &mut attempted));
+        let targets = rest.as_deref().unwrap_or(targets);
         let mut batches: Vec<[Batch<'_>; 2]> = flows.iter().map(|_| Default::default()).collect();
         for target in targets {
             let (flow, is_v6) = (usize::from(target.flow), target.reflector.is_ipv6());
