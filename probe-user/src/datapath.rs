@@ -5,6 +5,7 @@
 //! - `sessions`: those of our Session-Sender; `reflector`: what our Session-Reflector is told.
 //! - `backend`: the kernel or sockets.
 //! - `kernel`: the programs; [`attach`]: on interfaces, and what is in their way.
+//! - `transmit`: probes that need no network stack.
 //! - `socket`: what is done without them.
 //! - [`memory`]: the arrays that are shared without a system call; `array`: one of them.
 //! - `tables`: the hash maps.
@@ -24,7 +25,6 @@ pub mod clock;
 pub mod deferred;
 pub mod error;
 mod kernel;
-mod live_frames;
 pub mod memory;
 pub mod options;
 mod reflector;
@@ -203,9 +203,9 @@ impl Datapath {
     /// # Errors
     /// Where the kernel does not hand it out.
     pub fn transmitter(&mut self) -> Result<Option<Transmitter>, Error> {
-        let sessions = self.memory.sessions.share();
+        let memory = self.memory.share();
         match &mut self.backend {
-            Backend::Kernel(kernel) => kernel.transmitter(sessions).map(Some),
+            Backend::Kernel(kernel) => kernel.transmitter(memory).map(Some),
             Backend::Socket(_) => Ok(None),
         }
     }

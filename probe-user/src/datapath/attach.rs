@@ -118,6 +118,11 @@ impl Attachment {
         self.is_optional
     }
 
+    /// The index of the interface that was attached to, if one was.
+    pub(super) fn index(&self) -> Option<u32> {
+        self.links.as_ref().map(|links| links.index)
+    }
+
     /// Whether the interface that was attached to is no longer there.
     #[must_use]
     pub fn lost(&self) -> bool {

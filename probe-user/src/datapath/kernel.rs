@@ -1,21 +1,22 @@
 //! The BPF programs, loaded and attached.
 
+use std::sync::Arc;
+
 use aya::{
     Ebpf, EbpfLoader,
     programs::{SchedClassifier, Xdp},
     util::nr_cpus,
 };
-use probe_ebpf::maps::{MAX_SESSIONS, Session, name};
+use probe_ebpf::maps::{MAX_SESSIONS, name};
 
 use super::{
     Error, Options,
     array::Array,
-    attach::{self, Attachment},
+    attach::{self, Attachment, Mode},
     deferred::Queue,
-    live_frames::LiveFrames,
     memory::Memory,
     tables::Tables,
-    transmit::Transmitter,
+    transmit::{self, Interfaces, LiveFrames, Transmitter},
 };
 
 /// The kernel programs, as the build script made them.
@@ -27,6 +28,8 @@ pub(super) struct Kernel {
     ebpf: Ebpf,
     pub(super) tables: Tables,
     attachments: Vec<Attachment>,
+    /// Of these, those that the transmitter may use.
+    interfaces: Interfaces,
 }
 
 impl Kernel {
@@ -47,12 +50,16 @@ impl Kernel {
         let memory = Memory::open(&mut ebpf)?;
         attach::load(&mut ebpf)?;
         let tables = Tables::open(&mut ebpf)?;
-        Ok((Self { ebpf, tables, attachments: Vec::new() }, memory))
+        Ok((
+            Self { ebpf, tables, attachments: Vec::new(), interfaces: Interfaces::default() },
+            memory,
+        ))
     }
 
     pub(super) fn attach(&mut self, interface: &str) -> Result<&Attachment, Error> {
         let attachment = attach::attach(&mut self.ebpf, interface)?;
         self.attachments.push(attachment);
+        self.look_for_drivers();
         Ok(&self.attachments[self.attachments.len() - 1])
     }
 
@@ -63,6 +70,7 @@ impl Kernel {
             Err(error) => return Err(error),
         };
         self.attachments.push(attachment);
+        self.look_for_drivers();
         Ok(&self.attachments[self.attachments.len() - 1])
     }
 
@@ -75,18 +83,32 @@ impl Kernel {
                 interface
             }));
         }
+        self.look_for_drivers();
         done
+    }
+
+    /// Finds out which interfaces take frames. That may change: a veth does while its other end has an XDP program.
+    fn look_for_drivers(&self) {
+        let native = self.attachments.iter().filter(|attachment| attachment.mode == Mode::Native);
+        let interfaces = native.filter_map(|attachment| {
+            let index = attachment.index()?;
+            transmit::takes_frames(&attachment.interface, index).then_some(index)
+        });
+        *super::lock(&self.interfaces) = interfaces.collect();
     }
 
     pub(super) fn attachments(&self) -> &[Attachment] {
         &self.attachments
     }
 
-    pub(super) fn transmitter(&mut self, sessions: Array<Session>) -> Result<Transmitter, Error> {
+    /// What sends without the network stack.
+    ///
+    /// # Errors
+    /// Where a map or the program is missing.
+    pub(super) fn transmitter(&mut self, memory: Memory) -> Result<Transmitter, Error> {
         let program = LiveFrames::new(self.ingress()?)?;
-        let headers = Array::open(&mut self.ebpf, name::HEADERS)?;
         let batch = Array::open(&mut self.ebpf, name::BATCH)?;
-        Ok(Transmitter::new(program, sessions, headers, batch))
+        Ok(Transmitter::new(program, memory, batch, Arc::clone(&self.interfaces)))
     }
 
     pub(super) fn queue(&mut self) -> Result<Queue, Error> {

@@ -10,6 +10,7 @@ use probe_ebpf::{
     hmac::Key,
     maps::{
         Arrivals, Config, Counters, Line, MAX_KEYS, MAX_SESSIONS, Session, Slot, SlotState, name,
+        transmit::Headers,
     },
 };
 
@@ -21,6 +22,7 @@ pub(super) struct Memory {
     pub(super) config: Array<Config>,
     pub(super) sessions: Array<Session>,
     pub(super) slots: Array<Slot>,
+    pub(super) headers: Array<Headers>,
     pub(super) arrivals: Array<Line<Arrivals>>,
     pub(super) counters: Array<Counters>,
     pub(super) keys: Array<Key>,
@@ -33,6 +35,7 @@ impl Memory {
             config: Array::open(ebpf, name::CONFIG)?,
             sessions: Array::open(ebpf, name::SESSIONS)?,
             slots: Array::open(ebpf, name::SLOTS)?,
+            headers: Array::open(ebpf, name::HEADERS)?,
             arrivals: Array::open(ebpf, name::ARRIVALS)?,
             counters: Array::open(ebpf, name::COUNTERS)?,
             keys: Array::open(ebpf, name::KEYS)?,
@@ -46,6 +49,7 @@ impl Memory {
             config: Array::anonymous(name::CONFIG, 1)?,
             sessions: Array::anonymous(name::SESSIONS, sessions)?,
             slots: Array::anonymous(name::SLOTS, sessions * options.slots as usize)?,
+            headers: Array::anonymous(name::HEADERS, sessions)?,
             arrivals: Array::anonymous(name::ARRIVALS, options.peers.max(1) as usize)?,
             counters: Array::anonymous(name::COUNTERS, threads)?,
             keys: Array::anonymous(name::KEYS, MAX_KEYS as usize + 1)?,
@@ -58,6 +62,7 @@ impl Memory {
             config: self.config.share(),
             sessions: self.sessions.share(),
             slots: self.slots.share(),
+            headers: self.headers.share(),
             arrivals: self.arrivals.share(),
             counters: self.counters.share(),
             keys: self.keys.share(),

@@ -4,7 +4,7 @@ use std::{mem::offset_of, net::SocketAddr};
 
 use probe_ebpf::{
     frame::Address,
-    maps::{Session, Slot, Tuple, session_flag},
+    maps::{Session, Slot, Tuple, session_flag, transmit::Headers},
 };
 
 use super::{Datapath, Error, SessionKeys, memory::SessionMemory};
@@ -29,12 +29,15 @@ impl Datapath {
             previous_key: keys.previous,
             ..Session::default()
         };
-        self.memory.sessions.write(usize::from(ssid), |_| session);
-        let first = usize::from(ssid) * self.options.slots as usize;
+        let index = usize::from(ssid);
+        self.memory.sessions.write(index, |_| session);
+        // Whoever had the SSID before may have been elsewhere.
+        self.memory.headers.write_field(index, offset_of!(Headers, learned_at), 0_u64);
+        let first = index * self.options.slots as usize;
         for slot in first..first + self.options.slots as usize {
             self.memory.slots.write(slot, |_| Slot::default());
         }
-        self.memory.sessions.write(usize::from(ssid), |session| Session { active: 1, ..session });
+        self.memory.sessions.write(index, |session| Session { active: 1, ..session });
         self.backend.set_tuple(tuple(&session), ssid)
     }
 

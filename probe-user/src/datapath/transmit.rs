@@ -1,91 +1,127 @@
-//! Probes that need no network stack: the transmit program makes them, of headers that the network stack has put before an
-//! earlier one.
+//! Probes that need no network stack: the XDP program makes them, of headers that the network stack has put before an earlier
+//! one, and hands them to the interface's driver.
+//!
+//! What it costs is a fraction of a system call with all that comes behind it. What it must not do is invent loss. So
+//! the network stack sends the first probes of a session, one every two seconds, and all of one that is silent.
+//!
+//! - `trust`: whether a session's probes may go this way. Pure.
+//! - `live_frames`: a program that is run on frames which nobody has sent.
+//! - `drivers`: which interfaces take frames.
 
-use std::mem::offset_of;
+mod drivers;
+mod live_frames;
+mod trust;
 
-use probe_ebpf::maps::{
-    Session,
-    transmit::{Batch, Headers, IPV4_HEADERS, MAX_BATCH, MAX_HEADERS, PAYLOAD},
+use std::{
+    collections::BTreeSet,
+    mem::offset_of,
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use super::{array::Array, live_frames::LiveFrames};
+use probe_ebpf::maps::transmit::{Batch, IPV4_HEADERS, MAX_BATCH, MAX_HEADERS, PAYLOAD};
+
+use super::{array::Array, clock, lock, memory::Memory};
 use crate::{
-    datapath::clock,
     sender::Target,
     verdict::{Nanos, SECOND},
 };
+use trust::{Seen, Trust};
 
-/// How long the way is taken that the network stack chose.
-const FRESH: Nanos = 2 * SECOND;
+pub(super) use drivers::takes_frames;
+pub(super) use live_frames::LiveFrames;
 
-/// Has the transmit program send.
+/// The indices of interfaces whose drivers take frames that no network stack has seen.
+pub(super) type Interfaces = Arc<Mutex<BTreeSet<u32>>>;
+
+/// Sends probes without the network stack.
 pub struct Transmitter {
     program: LiveFrames,
-    sessions: Array<Session>,
-    headers: Array<Headers>,
+    memory: Memory,
     batch: Array<Batch>,
+    interfaces: Interfaces,
+    /// By SSID.
+    trust: Vec<Trust>,
+    /// Not before then, because the kernel has refused.
+    not_before: Nanos,
 }
 
 impl Transmitter {
     pub(super) fn new(
         program: LiveFrames,
-        sessions: Array<Session>,
-        headers: Array<Headers>,
+        memory: Memory,
         batch: Array<Batch>,
+        interfaces: Interfaces,
     ) -> Self {
-        Self { program, sessions, headers, batch }
+        let trust = vec![Trust::default(); memory.sessions.len()];
+        Self { program, memory, batch, interfaces, trust, not_before: 0 }
     }
 
-    /// Sends what it can, and returns the others.
+    /// Sends one probe to each target that it can, and tells of each that has been tried. Returns the others, for sockets.
     pub(crate) fn send<'t>(
         &mut self,
         targets: &[&'t Target],
         mut attempted: impl FnMut(u16),
     ) -> Vec<&'t Target> {
         let now = clock::monotonic();
-        let mut rest = Vec::new();
-        let mut short = Vec::new();
-        let mut long = Vec::new();
+        if now < self.not_before {
+            return targets.to_vec();
+        }
+        let (mut v4, mut v6, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+        let interfaces = lock(&self.interfaces).clone();
         for &target in targets {
-            match self.length(target, now) {
-                Some(IPV4_HEADERS) => short.push(target),
-                Some(MAX_HEADERS) => long.push(target),
+            match self.headers_of(target, &interfaces, now) {
+                Some(IPV4_HEADERS) => v4.push(target),
+                Some(MAX_HEADERS) => v6.push(target),
                 _ => rest.push(target),
             }
         }
-        for (length, targets) in [(IPV4_HEADERS, short), (MAX_HEADERS, long)] {
+        for (headers, targets) in [(IPV4_HEADERS, v4), (MAX_HEADERS, v6)] {
             for some in targets.chunks(MAX_BATCH) {
-                let taken = self.run(length, some);
-                some[..taken].iter().for_each(|target| attempted(target.ssid));
-                rest.extend(&some[taken..]);
+                let (tried, untried) = some.split_at(self.run(headers, some, now));
+                tried.iter().for_each(|target| attempted(target.ssid));
+                rest.extend(untried);
             }
         }
         rest
     }
 
-    fn length(&self, target: &Target, now: Nanos) -> Option<usize> {
-        let index = usize::from(target.ssid);
-        let headers = self.headers.read(index);
-        let session = self.sessions.read(index);
-        let is_fresh = headers.learned_at + FRESH > now;
-        let is_answered =
-            session.answered > 0 && session.sent.wrapping_sub(session.latest_answered) <= 4;
-        (is_fresh && is_answered && target.template.len() == PAYLOAD)
-            .then_some(usize::from(headers.length))
+    /// The length of the headers that a probe is to be made of, if it may go this way.
+    fn headers_of(
+        &mut self,
+        target: &Target,
+        interfaces: &BTreeSet<u32>,
+        now: Nanos,
+    ) -> Option<usize> {
+        // Templates that are longer have TLVs or an HMAC.
+        if target.template.len() != PAYLOAD {
+            return None;
+        }
+        let ssid = usize::from(target.ssid);
+        let (session, headers) = (self.memory.sessions.read(ssid), self.memory.headers.read(ssid));
+        let seen = Seen {
+            learned_at: headers.learned_at,
+            sent: session.sent,
+            answered: session.answered,
+            latest_answered: session.latest_answered,
+        };
+        let may = interfaces.contains(&headers.interface) && self.trust[ssid].may(&seen, now);
+        may.then_some(usize::from(headers.length))
     }
 
-    fn run(&mut self, length: usize, targets: &[&Target]) -> usize {
+    /// Has packets with headers of this length made and sent, and returns how many of them were tried.
+    fn run(&mut self, headers: usize, targets: &[&Target], now: Nanos) -> usize {
         let mut ssids = [0; MAX_BATCH];
         for (ssid, target) in ssids.iter_mut().zip(targets) {
             *ssid = target.ssid;
         }
         let count = targets.len() as u32;
         self.batch.write(0, |_| Batch { taken: 0, count, ssids });
-        let frame = [0; MAX_HEADERS + PAYLOAD];
-        if let Err(error) = self.program.run(&frame[..length + PAYLOAD], count) {
-            tracing::warn!(%error, "live frames");
+        let blank = [0; MAX_HEADERS + PAYLOAD];
+        if let Err(error) = self.program.run(&blank[..headers + PAYLOAD], count) {
+            tracing::warn!(%error, "cannot send without the network stack; it sends all probes for a minute");
+            self.not_before = now + 60 * SECOND;
         }
-        self.batch.atomic(0, offset_of!(Batch, taken)).load(std::sync::atomic::Ordering::Acquire)
-            as usize
+        let taken = self.batch.atomic(0, offset_of!(Batch, taken)).load(Ordering::Acquire);
+        taken.min(count) as usize
     }
 }

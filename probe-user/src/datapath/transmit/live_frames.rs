@@ -9,12 +9,16 @@ use std::{
 use aya::programs::Xdp;
 use probe_ebpf::maps::program::INGRESS;
 
-use super::Error;
+use super::super::Error;
 
 /// The command of `bpf(2)`.
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
 /// Its flag.
 const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
+
+/// Most frames that are made before the first of them goes on: as many as the kernel hands to a driver at once. With more, T1
+/// would be the time of a packet that still waits for others.
+const BULK: u32 = 16;
 
 /// The part of `union bpf_attr` that the command reads and writes.
 #[repr(C)]
@@ -40,14 +44,14 @@ struct Attributes {
 
 /// A program that is loaded. aya runs programs too, but only for whoever owns all of its object, and that is not the thread
 /// that sends.
-pub(super) struct LiveFrames(OwnedFd);
+pub(in crate::datapath) struct LiveFrames(OwnedFd);
 
 impl LiveFrames {
     /// A handle of the XDP program.
     ///
     /// # Errors
     /// Where it is not loaded, or the process has no descriptors left.
-    pub(super) fn new(program: &Xdp) -> Result<Self, Error> {
+    pub(in crate::datapath) fn new(program: &Xdp) -> Result<Self, Error> {
         let refused = |source| Error::Verify { program: INGRESS, source: Box::new(source) };
         let descriptor = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
         descriptor.map(Self).map_err(|source| refused(source.into()))
@@ -64,7 +68,7 @@ impl LiveFrames {
             data_in: frame.as_ptr() as u64,
             repeat: count,
             flags: BPF_F_TEST_XDP_LIVE_FRAMES,
-            batch_size: count,
+            batch_size: count.min(BULK),
             ..Attributes::default()
         };
         // SAFETY: the kernel reads the frame, and reads and writes attributes of the size that it is told.
