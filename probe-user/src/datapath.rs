@@ -5,7 +5,7 @@
 //! - `sessions`: those of our Session-Sender; `reflector`: what our Session-Reflector is told.
 //! - `backend`: the kernel or sockets.
 //! - `kernel`: the programs; [`attach`]: on interfaces, and what is in their way.
-//! - `transmit`: probes that need no network stack.
+//! - [`transmit`]: probes that need no network stack.
 //! - `socket`: what is done without them.
 //! - [`memory`]: the arrays that are shared without a system call; `array`: one of them.
 //! - `tables`: the hash maps.
@@ -32,7 +32,7 @@ mod responder;
 mod sessions;
 mod socket;
 mod tables;
-pub(crate) mod transmit;
+pub mod transmit;
 pub(crate) mod udp;
 mod worker;
 

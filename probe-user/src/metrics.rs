@@ -127,6 +127,7 @@ pub fn encode(snapshot: &Snapshot) -> Result<String, prometheus::Error> {
         overlay::problems(routes),
         overlay::repairs(routes),
         host::reflector_packets(&snapshot.counters),
+        host::sender_packets(&snapshot.counters),
         host::dropped_packets(&snapshot.counters),
         host::datapath_info(&snapshot.interfaces),
         host::hook_runs(&snapshot.hooks),

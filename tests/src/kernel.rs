@@ -16,6 +16,8 @@ pub const XDP_PASS: u32 = 2;
 pub const XDP_DROP: u32 = 1;
 /// XDP: back to where it came from.
 pub const XDP_TX: u32 = 3;
+/// XDP: to another interface.
+pub const XDP_REDIRECT: u32 = 4;
 
 /// The reflector's port in these tests.
 pub const REFLECTOR_PORT: u16 = 862;

@@ -64,12 +64,13 @@ pub(crate) fn learn(
     Some(())
 }
 
-/// Whether a frame has come from nowhere: the kernel says loopback where it runs the program on frames of the agent's.
+/// Whether a packet is to be made of a frame: it has come from nowhere, which the kernel calls loopback, and one is wanted.
 #[inline(always)]
 pub(crate) fn is_blank(ctx: &XdpContext) -> bool {
     // SAFETY: the kernel gave the context for the time that the program runs.
     let is_of_loopback = unsafe { (*ctx.ctx).ingress_ifindex } == LOOPBACK;
-    is_of_loopback && Packet::of_xdp(ctx).read(ETHERTYPE_AT) == Some([0; 2])
+    let is_wanted = || BATCH.get(0).is_some_and(|batch| batch.taken < batch.count);
+    is_of_loopback && Packet::of_xdp(ctx).read(ETHERTYPE_AT) == Some([0; 2]) && is_wanted()
 }
 
 /// Makes the next packet of the batch in a blank frame, and returns the interface that it is to leave by.
@@ -80,9 +81,6 @@ pub(crate) fn next(ctx: &XdpContext) -> Option<u32> {
     let ssid = unsafe {
         let taken = (*batch).taken;
         (*batch).taken = taken + 1;
-        if taken >= (*batch).count {
-            return None;
-        }
         (*batch).ssids[taken as usize % MAX_BATCH]
     };
     let headers = HEADERS.get(u32::from(ssid))?;

@@ -30,6 +30,9 @@ use trust::{Seen, Trust};
 pub(super) use drivers::takes_frames;
 pub(super) use live_frames::LiveFrames;
 
+/// So many probes at once make it worth while: a call alone costs as much as a few packets do in the network stack.
+const WORTHWHILE: usize = 4;
+
 /// The indices of interfaces whose drivers take frames that no network stack has seen.
 pub(super) type Interfaces = Arc<Mutex<BTreeSet<u32>>>;
 
@@ -63,7 +66,7 @@ impl Transmitter {
         mut attempted: impl FnMut(u16),
     ) -> Vec<&'t Target> {
         let now = clock::monotonic();
-        if now < self.not_before {
+        if targets.len() < WORTHWHILE || now < self.not_before {
             return targets.to_vec();
         }
         let (mut v4, mut v6, mut rest) = (Vec::new(), Vec::new(), Vec::new());
@@ -110,12 +113,8 @@ impl Transmitter {
 
     /// Has packets with headers of this length made and sent, and returns how many of them were tried.
     fn run(&mut self, headers: usize, targets: &[&Target], now: Nanos) -> usize {
-        let mut ssids = [0; MAX_BATCH];
-        for (ssid, target) in ssids.iter_mut().zip(targets) {
-            *ssid = target.ssid;
-        }
         let count = targets.len() as u32;
-        self.batch.write(0, |_| Batch { taken: 0, count, ssids });
+        self.prepare(targets.iter().map(|target| target.ssid));
         let blank = [0; MAX_HEADERS + PAYLOAD];
         if let Err(error) = self.program.run(&blank[..headers + PAYLOAD], count) {
             tracing::warn!(%error, "cannot send without the network stack; it sends all probes for a minute");
@@ -123,5 +122,16 @@ impl Transmitter {
         }
         let taken = self.batch.atomic(0, offset_of!(Batch, taken)).load(Ordering::Acquire);
         taken.min(count) as usize
+    }
+
+    /// Says of which sessions the next packets are that the program makes, at most [`MAX_BATCH`]: for [`Transmitter::send`], and
+    /// for tests that run it on frames of their own.
+    pub fn prepare(&mut self, sessions: impl IntoIterator<Item = u16>) {
+        let (mut ssids, mut count) = ([0; MAX_BATCH], 0);
+        for (place, ssid) in ssids.iter_mut().zip(sessions) {
+            *place = ssid;
+            count += 1;
+        }
+        self.batch.write(0, |_| Batch { taken: 0, count, ssids });
     }
 }

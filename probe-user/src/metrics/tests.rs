@@ -76,6 +76,7 @@ fn snapshot(paths: Vec<Path>) -> Snapshot {
             (Counter::TableFull, 2),
             (Counter::Late, 5),
             (Counter::Stamped, 1000),
+            (Counter::Transmitted, 19_000),
         ],
         interfaces: vec![Interface { name: "eth0".to_owned(), mode: "native".to_owned() }],
         last_reload_successful: true,

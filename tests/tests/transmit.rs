@@ -1,0 +1,194 @@
+//! Probes that need no network stack: they are as it would have sent them, and nothing is lost by it.
+
+use std::{fmt::Write as _, fs, net::SocketAddr, process::Command, thread, time::Duration};
+
+use anyhow::{Context as _, Result};
+use lab::{Pair, Process, site::INTERFACE};
+use probe_ebpf::{
+    frame::{self, Udp},
+    maps::{Counter, SlotState},
+    stamp::{self, Mode, Request},
+};
+use probe_user::{account::Memory as _, datapath::SessionKeys};
+use tests::{
+    agents::eventually,
+    golden::{self, octets},
+    kernel::{
+        Kernel, SOURCE_PORT, XDP_DROP, XDP_PASS, XDP_REDIRECT, checksums_are_right, mend_checksums,
+    },
+};
+
+const SSID: u16 = 0x1234;
+
+/// A session that has sent one packet through the network stack, and that packet.
+fn begun(hex: &str, reflector: &str) -> (Kernel, Vec<u8>) {
+    let mut kernel = Kernel::new();
+    let reflector: SocketAddr = reflector.parse().unwrap();
+    kernel.datapath.open_session(SSID, SOURCE_PORT, reflector, SessionKeys::default()).unwrap();
+    let mut template = octets(hex);
+    let at = Udp::find(&template[..]).unwrap().payload_at();
+    let request = Request { sequence: 0, timestamp: 0, error_estimate: 0, ssid: SSID };
+    template[at..at + stamp::LENGTH].copy_from_slice(&request.encode());
+    mend_checksums(&mut template);
+    let sent = kernel.egress(&template);
+    assert_eq!(kernel.count(Counter::Stamped), 1);
+    (kernel, sent)
+}
+
+/// Has a packet of the session made in a frame of this length, whose contents are left over from others.
+fn made(kernel: &mut Kernel, length: usize) -> (u32, Vec<u8>) {
+    let mut transmitter = kernel.datapath.transmitter().unwrap().unwrap();
+    transmitter.prepare([SSID]);
+    let mut blank = vec![0xa5; length];
+    blank[frame::ETHERTYPE_AT..][..2].fill(0);
+    kernel.ingress(&blank)
+}
+
+#[test]
+fn packets_are_those_of_the_network_stack_with_the_next_number() {
+    let cases = [(golden::REQUEST_V4, "192.0.2.2:862"), (golden::REQUEST_V6, "[2001:db8::2]:862")];
+    for (hex, reflector) in cases {
+        let (mut kernel, sent) = begun(hex, reflector);
+        let (action, mut made) = made(&mut kernel, sent.len());
+        assert_eq!(action, XDP_REDIRECT);
+        assert!(checksums_are_right(&made));
+        assert_eq!(kernel.count(Counter::Transmitted), 1);
+
+        let udp = Udp::find(&made[..]).unwrap();
+        let read = |frame: &[u8]| Request::read(frame, udp.payload_at(), Mode::Unauthenticated);
+        let (first, second) = (read(&sent).unwrap(), read(&made).unwrap());
+        assert_eq!((second.sequence, second.ssid), (1, SSID));
+        assert!(second.timestamp > first.timestamp, "time goes on");
+        let session = kernel.datapath.session(SSID);
+        let slot = session.slot(1);
+        assert_eq!(session.sent(), 2);
+        assert_eq!((slot.sequence, slot.timestamp), (1, second.timestamp));
+        assert_eq!(SlotState::from_u32(slot.state), SlotState::Sent);
+
+        let at = udp.payload_at();
+        made[at..at + 12].copy_from_slice(&sent[at..at + 12]);
+        mend_checksums(&mut made);
+        assert_eq!(made, sent, "all but number, time and checksum");
+    }
+}
+
+#[test]
+fn what_was_never_sent_so_is_not_made() {
+    let cases = [
+        // The network card would have to put the tag in, and the payload is longer.
+        (golden::REQUEST_VLAN, "192.0.2.2:862"),
+        (golden::REQUEST_LONG, "192.0.2.2:862"),
+    ];
+    for (hex, reflector) in cases {
+        let (mut kernel, _) = begun(hex, reflector);
+        assert_eq!(made(&mut kernel, 86).0, XDP_DROP);
+        assert_eq!(kernel.datapath.session(SSID).sent(), 1, "it takes no number");
+    }
+    let (mut kernel, sent) = begun(golden::REQUEST_V4, "192.0.2.2:862");
+    assert_eq!(made(&mut kernel, sent.len() + 1).0, XDP_DROP, "the frame has another length");
+    kernel.datapath.close_session(SSID);
+    assert_eq!(made(&mut kernel, sent.len()).0, XDP_DROP, "its session has ended");
+    let (elsewhere, keys) = ("192.0.2.1:862".parse().unwrap(), SessionKeys::default());
+    kernel.datapath.open_session(SSID, SOURCE_PORT, elsewhere, keys).unwrap();
+    assert_eq!(kernel.datapath.session(SSID).sent(), 0);
+    assert_eq!(kernel.count(Counter::Transmitted), 0);
+}
+
+#[test]
+fn a_frame_is_left_alone_when_no_packet_is_wanted() {
+    let (mut kernel, sent) = begun(golden::REQUEST_V4, "192.0.2.2:862");
+    let blank = vec![0; sent.len()];
+    assert_eq!(kernel.ingress(&blank), (XDP_PASS, blank.clone()));
+    made(&mut kernel, sent.len());
+    assert_eq!(kernel.ingress(&blank), (XDP_PASS, blank), "the batch is at its end");
+    assert_eq!(kernel.count(Counter::NotIp), 2);
+}
+
+/// Peers of the agent in the tests that follow.
+const PEERS: usize = 100;
+
+/// An agent with a hundred peers, which are addresses of one machine; `reflector` answers there.
+fn agent(pair: &Pair, reflector: &[&str]) -> Result<Process> {
+    let program = lab::agent::binary(None)?;
+    let mut reflect = Command::new(&program);
+    reflect.arg("reflect").args(reflector);
+    pair.far().spawn(reflect)?;
+    let mut config = format!(
+        "[node]\nname = \"near\"\nregion = \"near\"\ninterfaces = [\"{INTERFACE}\"]\n\
+         [probe]\ninterval = \"100ms\"\nflows = 1\n[web]\nlisten = \"{}\"\n",
+        lab::agent::WEB
+    );
+    for index in 0..PEERS {
+        let address = Pair::address(index);
+        writeln!(
+            config,
+            "[[peer]]\nname = \"p{index}\"\nregion = \"far\"\naddress = \"{address}\""
+        )?;
+    }
+    let file = pair.directory().join("near.toml");
+    fs::write(&file, config)?;
+    let mut run = Command::new(&program);
+    run.arg("run").arg("--config").arg(file);
+    pair.near().spawn(run)
+}
+
+/// The sum of the samples of a metric that begin so.
+fn metric(pair: &Pair, sample: &str) -> Result<f64> {
+    let text =
+        pair.near().run(|| ureq::get(format!("http://{}/metrics", lab::agent::WEB)).call())?;
+    let text = text?.body_mut().read_to_string()?;
+    let values = text.lines().filter(|line| line.starts_with(sample));
+    values.map(|line| Ok(line.rsplit_once(' ').context("no value")?.1.parse::<f64>()?)).sum()
+}
+
+/// Waits until all paths are healthy in both directions, and then for ten seconds of probes. Returns those that were sent
+/// through the network stack, those that went straight to the driver, and what was lost.
+fn watched(pair: &Pair) -> Result<[f64; 3]> {
+    let healthy = "linkprobe_path_state{";
+    eventually("all paths are healthy", || {
+        let text =
+            pair.near().run(|| ureq::get(format!("http://{}/metrics", lab::agent::WEB)).call());
+        let Ok(Ok(mut text)) = text else { return Ok(false) };
+        let text = text.body_mut().read_to_string()?;
+        let healthy = text.lines().filter(|line| {
+            line.starts_with(healthy) && line.contains("state=\"healthy\"") && line.ends_with(" 1")
+        });
+        Ok(healthy.count() == 2 * PEERS)
+    })?;
+    let look = || -> Result<[f64; 3]> {
+        Ok([
+            metric(pair, "linkprobe_sender_packets_total{way=\"stack\"}")?,
+            metric(pair, "linkprobe_sender_packets_total{way=\"driver\"}")?,
+            metric(pair, "linkprobe_probes_lost_total{")?,
+        ])
+    };
+    let before = look()?;
+    thread::sleep(Duration::from_secs(10));
+    let after = look()?;
+    Ok([0, 1, 2].map(|at| after[at] - before[at]))
+}
+
+#[test]
+fn most_probes_go_straight_to_the_driver_and_none_is_lost() -> Result<()> {
+    let pair = Pair::build(PEERS)?;
+    let agent = agent(&pair, &["--rate", "0", "--interface", INTERFACE])?;
+    let [stack, driver, lost] = watched(&pair)?;
+    assert_eq!(lost, 0.0, "{stack} by the network stack, {driver} straight to the driver");
+    // Ten thousand probes are due. One of twenty goes through the network stack, and those that leave alone.
+    assert!(driver > 5_000.0, "{driver}");
+    assert!((250.0..=3_000.0).contains(&stack), "{stack}");
+    agent.stop()?;
+    Ok(())
+}
+
+/// Without an XDP program at the other end, a veth takes no frames.
+#[test]
+fn where_the_driver_takes_no_frames_the_network_stack_sends_all() -> Result<()> {
+    let pair = Pair::build(PEERS)?;
+    let agent = agent(&pair, &["--rate", "0", "--datapath", "socket"])?;
+    let [stack, driver, lost] = watched(&pair)?;
+    assert_eq!([driver, lost], [0.0, 0.0], "{stack} by the network stack");
+    assert!(stack > 5_000.0, "{stack}");
+    agent.stop()?;
+    Ok(())
+}
