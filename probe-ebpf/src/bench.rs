@@ -1,4 +1,4 @@
-//! The programs of `cargo xtask bench reflector` and `bench path`. Not part of the product.
+//! The programs of `cargo xtask bench reflector`, `bench path` and `bench send`. Not part of the product.
 //!
 //! `BPF_PROG_TEST_RUN` repeats a program on the packet as the program left it, and a reply is no request.
 //! So each measured program is called through `restore`, which first puts the request back. What that
@@ -135,7 +135,13 @@ pub fn pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// The same, for drivers that would treat packets in several pieces of memory differently.
+/// The end of everything that comes in.
+#[xdp]
+pub fn discard(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+/// As [`pass`], for drivers that would treat packets in several pieces of memory differently.
 #[xdp(frags)]
 pub fn pass_pieces(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS

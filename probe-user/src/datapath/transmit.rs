@@ -14,6 +14,7 @@ mod trust;
 
 use std::{
     collections::BTreeSet,
+    io,
     mem::offset_of,
     sync::{Arc, Mutex, atomic::Ordering},
 };
@@ -31,7 +32,10 @@ pub(super) use drivers::takes_frames;
 pub(super) use live_frames::LiveFrames;
 
 /// So many probes at once make it worth while: a call alone costs as much as a few packets do in the network stack.
-const WORTHWHILE: usize = 4;
+const WORTHWHILE: usize = 6;
+
+/// How long the kernel is not asked again that has refused.
+const RETRY: Nanos = 60 * SECOND;
 
 /// The indices of interfaces whose drivers take frames that no network stack has seen.
 pub(super) type Interfaces = Arc<Mutex<BTreeSet<u32>>>;
@@ -80,7 +84,11 @@ impl Transmitter {
         }
         for (headers, targets) in [(IPV4_HEADERS, v4), (MAX_HEADERS, v6)] {
             for some in targets.chunks(MAX_BATCH) {
-                let (tried, untried) = some.split_at(self.run(headers, some, now));
+                if let Err(error) = self.run(headers, some.iter().map(|target| target.ssid)) {
+                    tracing::warn!(%error, "the network stack sends all probes for a minute: its way round is closed");
+                    self.not_before = now + RETRY;
+                }
+                let (tried, untried) = some.split_at(self.taken().min(some.len()));
                 tried.iter().for_each(|target| attempted(target.ssid));
                 rest.extend(untried);
             }
@@ -111,27 +119,35 @@ impl Transmitter {
         may.then_some(usize::from(headers.length))
     }
 
-    /// Has packets with headers of this length made and sent, and returns how many of them were tried.
-    fn run(&mut self, headers: usize, targets: &[&Target], now: Nanos) -> usize {
-        let count = targets.len() as u32;
-        self.prepare(targets.iter().map(|target| target.ssid));
+    /// Has a packet of each of these sessions made and sent, of which there are at most [`MAX_BATCH`], with headers of this
+    /// length; whatever is known of them. For [`Transmitter::send`], and to measure what it costs.
+    ///
+    /// # Errors
+    /// Those of `bpf(2)`.
+    pub fn run(
+        &mut self,
+        headers: usize,
+        sessions: impl IntoIterator<Item = u16>,
+    ) -> io::Result<()> {
+        let count = self.prepare(sessions);
         let blank = [0; MAX_HEADERS + PAYLOAD];
-        if let Err(error) = self.program.run(&blank[..headers + PAYLOAD], count) {
-            tracing::warn!(%error, "cannot send without the network stack; it sends all probes for a minute");
-            self.not_before = now + 60 * SECOND;
-        }
-        let taken = self.batch.atomic(0, offset_of!(Batch, taken)).load(Ordering::Acquire);
-        taken.min(count) as usize
+        self.program.run(&blank[..headers + PAYLOAD], count)
     }
 
-    /// Says of which sessions the next packets are that the program makes, at most [`MAX_BATCH`]: for [`Transmitter::send`], and
-    /// for tests that run it on frames of their own.
-    pub fn prepare(&mut self, sessions: impl IntoIterator<Item = u16>) {
+    /// How many of them were tried.
+    fn taken(&self) -> usize {
+        self.batch.atomic(0, offset_of!(Batch, taken)).load(Ordering::Acquire) as usize
+    }
+
+    /// Says of which sessions the next packets are that the program makes, and returns how many: for [`Transmitter::run`], and for
+    /// tests that run it on frames of their own.
+    pub fn prepare(&mut self, sessions: impl IntoIterator<Item = u16>) -> u32 {
         let (mut ssids, mut count) = ([0; MAX_BATCH], 0);
         for (place, ssid) in ssids.iter_mut().zip(sessions) {
             *place = ssid;
             count += 1;
         }
         self.batch.write(0, |_| Batch { taken: 0, count, ssids });
+        count
     }
 }

@@ -1,7 +1,8 @@
 //! The ways to send.
 
 use anyhow::{Result, ensure};
-use probe_user::sender::Target;
+use probe_ebpf::maps::transmit::IPV4_HEADERS;
+use probe_user::{datapath::transmit::Transmitter, sender::Target};
 
 use super::{
     super::slices::measured,
@@ -21,6 +22,8 @@ pub(super) enum Contender {
     Unstamped(usize),
     /// A socket for each session, connected, and a system call for each packet.
     Connected,
+    /// Past the network stack, as the agent does where it can.
+    Driver(usize),
     /// AF_XDP.
     Ring(usize),
 }
@@ -30,7 +33,7 @@ impl Contender {
     pub(super) const AGENT: Self = Self::Messages(64);
 
     /// All that are measured.
-    pub(super) const fn all() -> [Self; 9] {
+    pub(super) const fn all() -> [Self; 12] {
         [
             Self::Messages(1),
             Self::Messages(8),
@@ -38,6 +41,9 @@ impl Contender {
             Self::Marked(64),
             Self::Unstamped(64),
             Self::Connected,
+            Self::Driver(1),
+            Self::Driver(8),
+            Self::Driver(64),
             Self::Ring(1),
             Self::Ring(8),
             Self::Ring(64),
@@ -51,11 +57,12 @@ impl Contender {
             Self::Marked(count) => format!("sendmmsg, {count}, marked"),
             Self::Unstamped(count) => format!("sendmmsg, {count}, no programs"),
             Self::Connected => "send, connected".to_owned(),
+            Self::Driver(count) => format!("straight to the driver, {count}"),
             Self::Ring(count) => format!("AF_XDP, {count}"),
         }
     }
 
-    /// Sends, and returns seconds of CPU per packet and what part of all packets the TC program has numbered.
+    /// Sends, and returns seconds of CPU per packet and what part of all packets our programs have numbered.
     ///
     /// # Errors
     /// Those of sockets, and where packets are not taken.
@@ -65,11 +72,11 @@ impl Contender {
         } else {
             stage.attach()?;
         }
-        let (stamped, sent) = (stage.stamped(), stage.sent()?);
+        let (numbered, sent) = (stage.numbered(), stage.sent()?);
         let cost = self.send(stage, slices)?;
         let sent = stage.sent()? - sent;
         ensure!(sent > 0.0, "the interface has seen no packet");
-        Ok((cost, (stage.stamped() - stamped) / sent))
+        Ok((cost, (stage.numbered() - numbered) / sent))
     }
 
     fn send(self, stage: &mut Stage, slices: usize) -> Result<f64> {
@@ -88,6 +95,11 @@ impl Contender {
                     Ok(f64::from(SESSIONS))
                 },
             ),
+            Self::Driver(count) => {
+                let transmitter = stage.transmitter()?;
+                // The program is run in the namespace of the thread that asks for it.
+                stage.run(|| measured(slices, || Ok(transmitter), straight(count)))?
+            }
             Self::Ring(count) => {
                 let open = move || {
                     let interface = stage.interface()?;
@@ -108,5 +120,16 @@ fn by_agent(at_once: usize) -> impl Fn(&mut ByAgent<'_>) -> Result<f64> {
             sockets.send(some, |_| {});
         }
         Ok(targets.len() as f64)
+    }
+}
+
+/// Sends to all targets past the network stack, so many at once.
+fn straight(at_once: usize) -> impl Fn(&mut Transmitter) -> Result<f64> {
+    move |transmitter| {
+        let sessions: Vec<u16> = (1..=SESSIONS).collect();
+        for some in sessions.chunks(at_once) {
+            transmitter.run(IPV4_HEADERS, some.iter().copied())?;
+        }
+        Ok(f64::from(SESSIONS))
     }
 }

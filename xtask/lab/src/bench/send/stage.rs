@@ -1,4 +1,4 @@
-//! An interface that takes packets and drops them, and the agent's programs on it.
+//! An interface whose other end drops everything, and the agent's programs on it.
 
 use std::{
     fs,
@@ -6,6 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use aya::{
+    Ebpf, EbpfLoader,
+    programs::{Xdp, XdpMode},
+};
 use lab::{Lab, Site};
 use probe_ebpf::{
     maps::{Counter, STEERED},
@@ -13,9 +17,11 @@ use probe_ebpf::{
     stamp::{self, Mode},
 };
 use probe_user::{
-    datapath::{Datapath, Options, SessionKeys, attach::index_of},
+    datapath::{Datapath, Options, SessionKeys, attach::index_of, transmit::Transmitter},
     sender::{self, sockets::Sockets, template::Template},
 };
+
+use crate::bench::program::OBJECT;
 
 /// Sessions whose packets are sent; each has a destination of its own.
 pub(super) const SESSIONS: u16 = 64;
@@ -23,7 +29,8 @@ pub(super) const SESSIONS: u16 = 64;
 /// A mark that leads nowhere in particular.
 pub(super) const MARK: u32 = STEERED | 1;
 
-const INTERFACE: &str = "sink0";
+const INTERFACE: &str = "source0";
+const OTHER_END: &str = "sink0";
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
 
 /// Slots of each session.
@@ -49,6 +56,8 @@ pub(super) struct Stage {
     of_sessions: Sockets,
     targets: Vec<Target>,
     datapath: Option<Datapath>,
+    /// What drops everything at the other end.
+    _sink: Ebpf,
 }
 
 impl Stage {
@@ -60,14 +69,15 @@ impl Stage {
         let lab = Lab::builder().sites(&["a"]).build()?;
         let site = site(&lab)?;
         site.ip(&format!(
-            "link add {INTERFACE} type ifb\nlink set {INTERFACE} up\naddr add {ADDRESS}/16 dev {INTERFACE}\n"
-        ))
-        .context("an interface that drops what it is given")?;
+            "link add {INTERFACE} arp off type veth peer name {OTHER_END}\n\
+             link set {OTHER_END} up\nlink set {INTERFACE} up\naddr add {ADDRESS}/16 dev {INTERFACE}\n"
+        ))?;
+        let sink = site.run(sink)??;
         let sockets = site.run(|| Sockets::open(1, 0, stamp::PORT))??;
         let of_sessions = site.run(|| Sockets::open(SESSIONS, 0, stamp::PORT))??;
         let port = sockets.first_port();
         let targets = (1..=SESSIONS).map(|ssid| target(ssid, port)).collect();
-        Ok(Self { lab, sockets, of_sessions, targets, datapath: None })
+        Ok(Self { lab, sockets, of_sessions, targets, datapath: None, _sink: sink })
     }
 
     /// Puts the programs on the interface, if they are not there.
@@ -106,12 +116,12 @@ impl Stage {
         self.datapath = None;
     }
 
-    /// Packets that the TC program has numbered since it was attached.
-    pub(super) fn stamped(&self) -> f64 {
+    /// Packets that our programs have numbered since they were attached.
+    pub(super) fn numbered(&self) -> f64 {
         let counters = self.datapath.as_ref().map_or_else(Vec::new, Datapath::counters);
         counters
             .iter()
-            .filter(|(counter, _)| *counter == Counter::Stamped)
+            .filter(|(counter, _)| matches!(counter, Counter::Stamped | Counter::Transmitted))
             .map(|(_, count)| *count as f64)
             .sum()
     }
@@ -123,11 +133,10 @@ impl Stage {
     pub(super) fn sent(&self) -> Result<f64> {
         let table = site(&self.lab)?.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
         let prefix = format!("{INTERFACE}:");
-        // What an ifb is given counts as received.
         table
             .lines()
             .find_map(|line| {
-                line.trim_start().strip_prefix(&prefix)?.split_whitespace().nth(1)?.parse().ok()
+                line.trim_start().strip_prefix(&prefix)?.split_whitespace().nth(9)?.parse().ok()
             })
             .context("the interface is gone")
     }
@@ -148,6 +157,17 @@ impl Stage {
             count: None,
         });
         (&mut self.sockets, targets.collect())
+    }
+
+    /// What sends past the network stack, once that has sent a packet of each session.
+    ///
+    /// # Errors
+    /// Where there is no datapath, or the kernel does not hand out its program.
+    pub(super) fn transmitter(&mut self) -> Result<Transmitter> {
+        let (sockets, targets) = self.by_agent(0);
+        sockets.send(&targets.iter().collect::<Vec<_>>(), |_| {});
+        let datapath = self.datapath.as_mut().context("no programs are attached")?;
+        datapath.transmitter()?.context("these are sockets")
     }
 
     /// The others, connected, and what each sends.
@@ -199,6 +219,15 @@ impl Target {
         let at = Mode::Unauthenticated.offsets().ssid;
         u16::from_be_bytes([self.template[at], self.template[at + 1]])
     }
+}
+
+/// Drops everything at the other end.
+fn sink() -> Result<Ebpf> {
+    let mut ebpf = EbpfLoader::new().load(OBJECT).context("the programs of the bench")?;
+    let discard: &mut Xdp = ebpf.program_mut("discard").context("discard")?.try_into()?;
+    discard.load()?;
+    discard.attach(OTHER_END, XdpMode::Driver).context("cannot attach discard")?;
+    Ok(ebpf)
 }
 
 fn is_v4(socket: &UdpSocket) -> bool {
