@@ -126,8 +126,6 @@ pub mod ipv6 {
 
 /// Where the fields of a UDP header stand, in octets from its start (RFC 768).
 pub mod udp {
-    /// Octets of the header.
-    pub const HEADER: usize = 8;
     /// Source Port, u16.
     pub const SOURCE_PORT: usize = 0;
     /// Destination Port, u16.

@@ -1,9 +1,9 @@
 //! The thread that sends probes when they are due.
 //!
 //! One thread serves all flows. Each flow has its own phase and a little jitter on top, so that probes
-//! never leave in lock step; whatever is due at about the same moment leaves in one `sendmmsg`. Userspace
-//! sends templates only: number and time are written by the TC program as the packet leaves, and a
-//! template that does not leave is not sent. Without that program, [`sockets::Numbering`] does it.
+//! never leave in lock step; whatever is due at about the same moment leaves together. Userspace sends
+//! templates only, or less: number and time are written in the kernel as the packet leaves, and one that
+//! does not leave is not sent. Without the programs, [`sockets::Numbering`] does it.
 //!
 //! - [`schedule`]: which flow is due when.
 //! - [`sockets`]: one UDP port for each flow of a path.

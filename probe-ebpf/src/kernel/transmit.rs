@@ -12,7 +12,7 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use probe_ebpf::{
-    frame::{Bytes as _, BytesMut as _, ETHERTYPE_AT, Udp, udp as udp_field},
+    frame::{Bytes as _, BytesMut as _, ETHERTYPE_AT, UDP_LENGTH, Udp, udp as udp_field},
     maps::transmit::{Batch, Headers, IPV4_HEADERS, MAX_BATCH, MAX_HEADERS, PAYLOAD},
     stamp::Mode,
 };
@@ -102,7 +102,7 @@ fn make<const AT: usize>(packet: &mut Packet, headers: &Headers, ssid: u16) -> O
     let departure = Departure::now(config, ssid, session)?;
     departure.request.write(packet, AT, Mode::Unauthenticated)?;
     let sum = departure.request.sum().add_bytes(&headers.sum);
-    packet.write(AT - udp_field::HEADER + udp_field::CHECKSUM, sum.udp_checksum())?;
+    packet.write(AT - UDP_LENGTH + udp_field::CHECKSUM, sum.udp_checksum())?;
     departure.note();
     Some(())
 }

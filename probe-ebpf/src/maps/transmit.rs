@@ -1,12 +1,15 @@
 //! Sending without the network stack: whole packets are made of headers that the kernel itself has put before an earlier one.
 
-use crate::stamp;
+use crate::{
+    frame::{ETHERTYPE_AT, IPV4_LENGTH, IPV6_LENGTH, UDP_LENGTH},
+    stamp,
+};
 
 /// Octets of the longest headers that are kept: Ethernet, IPv6 and UDP.
-pub const MAX_HEADERS: usize = 14 + 40 + 8;
+pub const MAX_HEADERS: usize = ETHERTYPE_AT + 2 + IPV6_LENGTH + UDP_LENGTH;
 
 /// The same with IPv4.
-pub const IPV4_HEADERS: usize = 14 + 20 + 8;
+pub const IPV4_HEADERS: usize = ETHERTYPE_AT + 2 + IPV4_LENGTH + UDP_LENGTH;
 
 /// Octets of payload of the packets that are sent so: the base packet, unauthenticated and without TLVs.
 pub const PAYLOAD: usize = stamp::LENGTH;

@@ -120,7 +120,7 @@ impl Transmitter {
     }
 
     /// Has a packet of each of these sessions made and sent, of which there are at most [`MAX_BATCH`], with headers of this
-    /// length; whatever is known of them. For [`Transmitter::send`], and to measure what it costs.
+    /// length; whatever is known of them. For the sending thread, and to measure what it costs.
     ///
     /// # Errors
     /// Those of `bpf(2)`.

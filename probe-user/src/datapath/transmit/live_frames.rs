@@ -16,9 +16,9 @@ const BPF_PROG_TEST_RUN: libc::c_int = 10;
 /// Its flag.
 const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
-/// Most frames that are made before the first of them goes on: as many as the kernel hands to a driver at once. With more, T1
-/// would be the time of a packet that still waits for others.
-const BULK: u32 = 16;
+/// Frames that are made before the first of them goes on. With more, T1 would be the time of a packet that still waits for
+/// others; with fewer, each costs more. The kernel hands no more than 16 to a driver at once.
+const BULK: u32 = 4;
 
 /// The part of `union bpf_attr` that the command reads and writes.
 #[repr(C)]
