@@ -32,10 +32,10 @@ use probe_ebpf::maps::{Counter, Fate};
 /// Session-Reflector, and the reply side of the Session-Sender.
 #[xdp]
 pub fn linkprobe_xdp(ctx: XdpContext) -> u32 {
-    let counter = match ingress::handle(&ctx) {
-        Counter::NotIp if transmit::is_blank(&ctx) => return transmitted(&ctx),
-        counter => counter,
-    };
+    if transmit::is_blank(&ctx) {
+        return transmitted(&ctx);
+    }
+    let counter = ingress::handle(&ctx);
     state::count(counter);
     match counter.fate() {
         Fate::Reflected => xdp_action::XDP_TX,

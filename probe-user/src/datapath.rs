@@ -205,7 +205,7 @@ impl Datapath {
     pub fn transmitter(&mut self) -> Result<Option<Transmitter>, Error> {
         let memory = self.memory.share();
         match &mut self.backend {
-            Backend::Kernel(kernel) => kernel.transmitter(memory).map(Some),
+            Backend::Kernel(kernel) => kernel.transmitter(memory, self.options.slots).map(Some),
             Backend::Socket(_) => Ok(None),
         }
     }

