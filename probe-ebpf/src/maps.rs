@@ -349,7 +349,7 @@ const _: () = {
 
 /// The programs in the BPF object.
 pub mod program {
-    /// XDP: Session-Reflector, and the reply side of the Session-Sender.
+    /// XDP: Session-Reflector, the reply side of the Session-Sender, and what it sends straight to a driver.
     pub const INGRESS: &str = "linkprobe_xdp";
     /// TC egress: numbers and stamps test packets.
     pub const EGRESS: &str = "linkprobe_tc";

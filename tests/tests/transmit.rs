@@ -106,12 +106,15 @@ fn a_frame_is_left_alone_when_no_packet_is_wanted() {
 /// Peers of the agent in the tests that follow.
 const PEERS: usize = 100;
 
-/// An agent with a hundred peers, which are addresses of one machine; `reflector` answers there.
-fn agent(pair: &Pair, reflector: &[&str]) -> Result<Process> {
-    let program = lab::agent::binary(None)?;
-    let mut reflect = Command::new(&program);
-    reflect.arg("reflect").args(reflector);
-    pair.far().spawn(reflect)?;
+/// Starts a reflector on the far machine.
+fn reflector(pair: &Pair, arguments: &[&str]) -> Result<Process> {
+    let mut reflect = Command::new(lab::agent::binary(None)?);
+    reflect.args(["reflect", "--rate", "0"]).args(arguments);
+    pair.far().spawn(reflect)
+}
+
+/// An agent with a hundred peers, which are addresses of the far machine.
+fn agent(pair: &Pair) -> Result<Process> {
     let mut config = format!(
         "[node]\nname = \"near\"\nregion = \"near\"\ninterfaces = [\"{INTERFACE}\"]\n\
          [probe]\ninterval = \"100ms\"\nflows = 1\n[web]\nlisten = \"{}\"\n",
@@ -126,7 +129,7 @@ fn agent(pair: &Pair, reflector: &[&str]) -> Result<Process> {
     }
     let file = pair.directory().join("near.toml");
     fs::write(&file, config)?;
-    let mut run = Command::new(&program);
+    let mut run = Command::new(lab::agent::binary(None)?);
     run.arg("run").arg("--config").arg(file);
     pair.near().spawn(run)
 }
@@ -170,23 +173,31 @@ fn watched(pair: &Pair) -> Result<[f64; 3]> {
 #[test]
 fn most_probes_go_straight_to_the_driver_and_none_is_lost() -> Result<()> {
     let pair = Pair::build(PEERS)?;
-    let agent = agent(&pair, &["--rate", "0", "--interface", INTERFACE])?;
+    let (reflector, agent) = (reflector(&pair, &["--interface", INTERFACE])?, agent(&pair)?);
     let [stack, driver, lost] = watched(&pair)?;
     assert_eq!(lost, 0.0, "{stack} by the network stack, {driver} straight to the driver");
     // One of twenty goes through the network stack, and those that leave alone.
     assert!(driver > stack && stack > driver / 40.0, "{stack} by the network stack, {driver} not");
     agent.stop()?;
+    reflector.stop()?;
     Ok(())
 }
 
 /// Without an XDP program at the other end, a veth takes no frames.
 #[test]
-fn where_the_driver_takes_no_frames_the_network_stack_sends_all() -> Result<()> {
+fn where_the_driver_takes_no_frames_any_more_the_network_stack_sends_all() -> Result<()> {
     let pair = Pair::build(PEERS)?;
-    let agent = agent(&pair, &["--rate", "0", "--datapath", "socket"])?;
+    let (by_xdp, agent) = (reflector(&pair, &["--interface", INTERFACE])?, agent(&pair)?);
+    let [_, driver, _] = watched(&pair)?;
+    assert!(driver > 1_000.0, "{driver}");
+    by_xdp.stop()?;
+    let by_sockets = reflector(&pair, &["--datapath", "socket"])?;
+    // What went to nobody meanwhile is counted by then.
+    thread::sleep(Duration::from_secs(5));
     let [stack, driver, lost] = watched(&pair)?;
     assert_eq!([driver, lost], [0.0, 0.0], "{stack} by the network stack");
     assert!(stack > 1_000.0, "{stack}");
     agent.stop()?;
+    by_sockets.stop()?;
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Test packets that need no network stack.
 //!
-//! The network stack sends some packet of a session now and then, and what it puts before that is kept. The others are made
-//! of the same headers: the agent has the XDP program run on blank frames (`BPF_F_TEST_XDP_LIVE_FRAMES`), and they go to the
-//! interface's driver at once. So routes, neighbours and marks are the network stack's business alone, and T1 is taken right
-//! before the driver has the packet.
+//! The network stack sends some packet of a session now and then, and what it puts before that is kept. The others
+//! are made of the same headers: the agent has the XDP program run on blank frames (`BPF_F_TEST_XDP_LIVE_FRAMES`),
+//! and they go to the interface's driver at once. So routes, neighbours and marks are the network stack's business
+//! alone, and T1 is taken right before the driver has the packet.
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
@@ -64,8 +64,8 @@ pub(crate) fn learn(
     Some(())
 }
 
-/// Whether a packet is to be made of a frame: one is wanted, and this one comes by the loopback interface, which the programs of
-/// such an agent are not attached to. What is in it does not matter: frames are used again.
+/// Whether a packet is to be made of a frame: one is wanted, and this one comes by the loopback interface, which the
+/// programs of such an agent are not attached to. What is in it does not matter: frames are used again.
 #[inline(always)]
 pub(crate) fn is_blank(ctx: &XdpContext) -> bool {
     // SAFETY: the kernel gave the context for the time that the program runs.

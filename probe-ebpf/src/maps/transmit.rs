@@ -1,11 +1,13 @@
-//! Sending without the network stack: whole packets are made of headers that the kernel itself has put before an earlier one.
+//! Sending without the network stack: whole packets are made of headers that the kernel itself has put before an
+//! earlier one.
 
 use crate::{
     frame::{ETHERTYPE_AT, IPV4_LENGTH, IPV6_LENGTH, UDP_LENGTH},
     stamp,
 };
 
-/// Index of the loopback interface, in every network namespace: there the kernel runs programs on frames of whoever asks.
+/// Index of the loopback interface, in every network namespace: there the kernel runs programs on frames of whoever
+/// asks.
 pub const LOOPBACK: u32 = 1;
 
 /// Octets of the longest headers that are kept: Ethernet, IPv6 and UDP.
@@ -20,8 +22,8 @@ pub const PAYLOAD: usize = stamp::LENGTH;
 /// Most packets of one call.
 pub const MAX_BATCH: usize = 64;
 
-/// What stood before the last packet of a session that the network stack has sent: the way that it chose. The index in the
-/// map is the SSID. Written by the TC program.
+/// What stood before the last packet of a session that the network stack has sent: the way that it chose. The index
+/// in the map is the SSID. Written by the TC program.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug)]
 pub struct Headers {

@@ -1,8 +1,9 @@
-//! Probes that need no network stack: the XDP program makes them, of headers that the network stack has put before an earlier
-//! one, and hands them to the interface's driver.
+//! Probes that need no network stack: the XDP program makes them, of headers that the network stack has put before
+//! an earlier one, and hands them to the interface's driver.
 //!
-//! What it costs is a fraction of a system call with all that comes behind it. What it must not do is invent loss. So
-//! the network stack sends the first probes of a session, one every two seconds, and all of one that has missed an answer.
+//! What it costs is a fraction of a system call with all that comes behind it. What it must not do is invent loss.
+//! So the network stack sends the first probes of a session, one every two seconds, and all of one that has missed
+//! an answer.
 //!
 //! - `trust`: whether a session's probes may go this way. Pure.
 //! - `live_frames`: a program that is run on frames which nobody has sent.
@@ -70,7 +71,8 @@ impl Transmitter {
         Self { program, memory, batch, interfaces, slots, trust, not_before: 0 }
     }
 
-    /// Sends one probe to each target that it can, and tells of each that has been tried. Returns the others, for sockets.
+    /// Sends one probe to each target that it can, and tells of each that has been tried. Returns the others, for
+    /// sockets.
     pub(crate) fn send<'t>(
         &mut self,
         targets: &[&'t Target],
@@ -160,8 +162,8 @@ impl Transmitter {
         may.then_some(usize::from(headers.length))
     }
 
-    /// Has a packet of each of these sessions made and sent, of which there are at most [`MAX_BATCH`], with headers of this
-    /// length; whatever is known of them. For the sending thread, and to measure what it costs.
+    /// Has a packet of each of these sessions made and sent, of which there are at most [`MAX_BATCH`], with headers
+    /// of this length; whatever is known of them. For the sending thread, and to measure what it costs.
     ///
     /// # Errors
     /// Those of `bpf(2)`.
@@ -180,8 +182,8 @@ impl Transmitter {
         self.batch.atomic(0, offset_of!(Batch, taken)).load(Ordering::Acquire) as usize
     }
 
-    /// Says of which sessions the next packets are that the program makes, and returns how many: for [`Transmitter::run`], and for
-    /// tests that run it on frames of their own.
+    /// Says of which sessions the next packets are that the program makes, and returns how many: for
+    /// [`Transmitter::run`], and for tests that run it on frames of their own.
     pub fn prepare(&mut self, sessions: impl IntoIterator<Item = u16>) -> u32 {
         let (mut ssids, mut count) = ([0; MAX_BATCH], 0);
         for (place, ssid) in ssids.iter_mut().zip(sessions) {

@@ -7,7 +7,7 @@
 //! - [`scrape`]: what an agent says by HTTP, and how long it takes.
 //! - [`overlay`]: what a TCP stream feels of a sick path, by who chooses its route.
 //! - [`path`](mod@path): what the packet path costs, and ordinary traffic on it.
-//! - [`send`]: what it takes to send a packet, by `sendmmsg` and by AF_XDP.
+//! - [`send`]: what it takes to send a packet, by `sendmmsg`, straight to the driver, and by AF_XDP.
 //! - [`cpu`]: the time that threads take; [`datagrams`]: many of them at once; [`frame`]: whole frames;
 //!   [`slices`]: what one thing takes of a thread's time.
 //! - [`reflector`]: what a reflected packet costs.
@@ -51,7 +51,7 @@ pub(crate) enum Subject {
     Overlay(overlay::Options),
     /// What the programs cost each kind of packet, and how much ordinary traffic loses by them
     Path(path::Options),
-    /// What a probe costs to send, by `sendmmsg` and by AF_XDP
+    /// What a probe costs to send, by `sendmmsg`, straight to the driver, and by AF_XDP
     Send(Common),
     /// What a probe costs, agent and reflector together, beside fping, irtt and stamp-suite
     Agent(agent::Options),

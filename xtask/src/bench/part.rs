@@ -19,7 +19,7 @@ pub(crate) enum Part {
     Reflector,
     /// Ordinary traffic through an interface with our programs on it, beside one without.
     Path,
-    /// A probe that is sent: by sendmmsg, and by AF_XDP.
+    /// A probe that is sent: by sendmmsg, straight to the driver, and by AF_XDP.
     Send,
     /// A whole agent: CPU and memory by paths and probes, beside others that probe.
     Agent,

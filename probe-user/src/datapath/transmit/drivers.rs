@@ -1,5 +1,5 @@
-//! Which interfaces take frames that no network stack has seen, as the kernel's netlink family `netdev` has it (since Linux
-//! 6.3). Its messages are short and fixed, so they are written down here.
+//! Which interfaces take frames that no network stack has seen, as the kernel's netlink family `netdev` has it
+//! (since Linux 6.3). Its messages are short and fixed, so they are written down here.
 
 use std::{
     io,
@@ -25,8 +25,8 @@ const NDO_XMIT: u64 = 1 << 2;
 /// Octets of the headers of netlink and of generic netlink.
 const HEADERS: usize = size_of::<libc::nlmsghdr>() + 4;
 
-/// Whether the driver of an interface of this network namespace takes frames. Not where it is older than that question, or
-/// where the interface is a bond: one of those has the features of what it is made of, and no such function.
+/// Whether the driver of an interface of this network namespace takes frames. Not where the kernel is older than that
+/// question, nor where the interface is a bond: what one of those takes depends on members that come and go.
 pub(in crate::datapath) fn takes_frames(interface: &str, index: u32) -> bool {
     let is_bond = Path::new("/proc/thread-self/net/bonding").join(interface).exists();
     let features = || {

@@ -16,8 +16,8 @@ const BPF_PROG_TEST_RUN: libc::c_int = 10;
 /// Its flag.
 const BPF_F_TEST_XDP_LIVE_FRAMES: u32 = 1 << 1;
 
-/// Frames that are made before the first of them goes on. With more, T1 would be the time of a packet that still waits for
-/// others; with fewer, each costs more. The kernel hands no more than 16 to a driver at once.
+/// Frames that are made before the first of them goes on. With more, T1 would be the time of a packet that still
+/// waits for others; with fewer, each costs more. The kernel hands no more than 16 to a driver at once.
 const BULK: u32 = 4;
 
 /// The part of `union bpf_attr` that the command reads and writes.
@@ -42,8 +42,8 @@ struct Attributes {
     reserved: u32,
 }
 
-/// A program that is loaded. aya runs programs too, but only for whoever owns all of its object, and that is not the thread
-/// that sends.
+/// A program that is loaded. aya runs programs too, but only for whoever owns all of its object, and that is not the
+/// thread that sends.
 pub(in crate::datapath) struct LiveFrames(OwnedFd);
 
 impl LiveFrames {

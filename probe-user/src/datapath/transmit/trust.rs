@@ -1,14 +1,14 @@
 //! Whether the probes of a session may go past the network stack.
 //!
-//! The way they go is a few moments old, and a driver drops what it has no room for without a word. Neither may look like
-//! loss of the network. So the answers to these probes are watched, and as soon as one is missing, the network stack sends
-//! again: for [`PAUSE`], and twice as long each time until [`CARRIED`] in a row have been answered. A driver that passes
-//! nothing, or not all, so costs a session one probe, at last once in an hour.
+//! The way they go is a few moments old, and a driver drops what it has no room for without a word. Neither may look
+//! like loss of the network. So the answers to these probes are watched, and as soon as one is missing, the network
+//! stack sends again: for [`PAUSE`], and twice as long each time until [`CARRIED`] in a row have been answered. A
+//! driver that passes nothing, or not all, so costs a session one probe, at last once in an hour.
 
 use crate::verdict::{MILLISECOND, Nanos, SECOND};
 
-/// How long the way is good that the network stack chose last. It sends one probe in each such time, so routes and neighbours
-/// that change are followed, and the neighbour's entry stays alive.
+/// How long the way is good that the network stack chose last. It sends one probe in each such time, so routes and
+/// neighbours that change are followed, and the neighbour's entry stays alive.
 const FRESH: Nanos = 2 * SECOND;
 
 /// How long the network stack sends at least, once an answer was missing.

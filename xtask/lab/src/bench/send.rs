@@ -1,4 +1,5 @@
-//! `lab bench send`: what it takes to send a probe, by `sendmmsg` and past the network stack as the agent does it, and by AF_XDP.
+//! `lab bench send`: what it takes to send a probe, by `sendmmsg` and past the network stack as the agent does it,
+//! and by AF_XDP.
 //!
 //! - [`stage`]: an interface whose other end drops everything, with our programs on it.
 //! - [`contender`]: the ways to send.
