@@ -143,7 +143,7 @@ fn metric(pair: &Pair, sample: &str) -> Result<f64> {
     values.map(|line| Ok(line.rsplit_once(' ').context("no value")?.1.parse::<f64>()?)).sum()
 }
 
-/// Waits until all paths are healthy in both directions, and then for ten seconds of probes. Returns those that were sent
+/// Waits until all paths are healthy in both directions, and then for five seconds of probes. Returns those that were sent
 /// through the network stack, those that went straight to the driver, and what was lost.
 fn watched(pair: &Pair) -> Result<[f64; 3]> {
     let healthy = "linkprobe_path_state{";
@@ -165,7 +165,7 @@ fn watched(pair: &Pair) -> Result<[f64; 3]> {
         ])
     };
     let before = look()?;
-    thread::sleep(Duration::from_secs(10));
+    thread::sleep(Duration::from_secs(5));
     let after = look()?;
     Ok([0, 1, 2].map(|at| after[at] - before[at]))
 }
