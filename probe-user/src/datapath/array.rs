@@ -55,6 +55,19 @@ unsafe impl Shared for Headers {}
 // SAFETY: as above.
 unsafe impl Shared for Batch {}
 
+/// A type of which every pattern of bits is a value.
+///
+/// # Safety
+/// It is a primitive integer.
+pub(super) unsafe trait Number: Copy {}
+
+// SAFETY: it is one.
+unsafe impl Number for u16 {}
+// SAFETY: it is one.
+unsafe impl Number for u32 {}
+// SAFETY: it is one.
+unsafe impl Number for u64 {}
+
 impl<T: Shared> Array<T> {
     /// Maps the kernel's array with this name.
     pub(super) fn open(ebpf: &mut Ebpf, map: &'static str) -> Result<Self, Error> {
@@ -101,6 +114,12 @@ impl<T: Shared> Array<T> {
         let element = self.at(index);
         // SAFETY: as in `read`.
         unsafe { element.write_volatile(change(element.read_volatile())) };
+    }
+
+    /// The field at an offset of an element. Panics as [`Array::write_field`].
+    pub(super) fn read_field<F: Number>(&self, index: usize, offset: usize) -> F {
+        // SAFETY: `field` gives a valid, aligned pointer, and every pattern of bits is a number.
+        unsafe { self.field::<F>(index, offset).read_volatile() }
     }
 
     /// Writes the field at an offset into an element, and leaves the others as they are. Panics where the

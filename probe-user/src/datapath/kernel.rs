@@ -89,6 +89,10 @@ impl Kernel {
 
     /// Finds out which interfaces take frames. That may change: a veth does while its other end has an XDP program.
     fn look_for_drivers(&self) {
+        let is_wanted = Arc::strong_count(&self.interfaces) > 1;
+        if !is_wanted {
+            return;
+        }
         // Frames of ours come by the loopback interface, as it seems to the program.
         if self.attachments.iter().any(|attachment| attachment.index() == Some(LOOPBACK)) {
             return super::lock(&self.interfaces).clear();
@@ -112,7 +116,9 @@ impl Kernel {
     pub(super) fn transmitter(&mut self, memory: Memory, slots: u32) -> Result<Transmitter, Error> {
         let program = LiveFrames::new(self.ingress()?)?;
         let batch = Array::open(&mut self.ebpf, name::BATCH)?;
-        Ok(Transmitter::new(program, memory, batch, Arc::clone(&self.interfaces), slots))
+        let interfaces = Arc::clone(&self.interfaces);
+        self.look_for_drivers();
+        Ok(Transmitter::new(program, memory, batch, interfaces, slots))
     }
 
     pub(super) fn queue(&mut self) -> Result<Queue, Error> {

@@ -96,7 +96,11 @@ impl Transmitter {
                 let tried =
                     if some.len() < WORTHWHILE { 0 } else { self.try_run(headers, some, now) };
                 let (tried, untried) = some.split_at(tried);
-                tried.iter().for_each(|target| attempted(target.ssid));
+                for target in tried {
+                    let last = self.memory.session(target.ssid, self.slots).sent().wrapping_sub(1);
+                    self.trust[usize::from(target.ssid)].sent(last);
+                    attempted(target.ssid);
+                }
                 rest.extend(untried);
             }
         }
@@ -138,28 +142,29 @@ impl Transmitter {
             return None;
         }
         let ssid = usize::from(target.ssid);
-        let (session, headers) = (self.memory.sessions.read(ssid), self.memory.headers.read(ssid));
-        if !interfaces.contains(&headers.interface) {
+        // Field by field: the octets are the kernel's business, and long ones lie on another line of the cache.
+        let headers = &self.memory.headers;
+        let interface: u32 = headers.read_field(ssid, offset_of!(Headers, interface));
+        if !interfaces.contains(&interface) {
             return None;
         }
+        let length: u16 = headers.read_field(ssid, offset_of!(Headers, length));
+        let learned_at = headers.read_field(ssid, offset_of!(Headers, learned_at));
+        let session = self.memory.sessions.read(ssid);
         let memory = self.memory.session(target.ssid, self.slots);
-        let seen = Seen {
-            learned_at: headers.learned_at,
-            sent: session.sent,
-            answered: session.answered,
-            round_trip: memory.slot(session.latest_answered).round_trip.into(),
-        };
+        let seen = Seen { learned_at, answered: session.answered };
+        let round_trip = || memory.slot(session.latest_answered).round_trip.into();
         let fate = |number| {
             let slot = memory.slot(number);
             match SlotState::from_u32(slot.state) {
                 _ if slot.sequence != number => Fate::Gone,
                 SlotState::Answered => Fate::Answered,
-                SlotState::Sent => Fate::Sent(slot.sent_at),
+                SlotState::Sent => Fate::Sent { at: slot.sent_at, round_trip: round_trip() },
                 SlotState::Empty | SlotState::Lost => Fate::Gone,
             }
         };
         let may = self.trust[ssid].may(&seen, now, fate);
-        may.then_some(usize::from(headers.length))
+        may.then_some(usize::from(length))
     }
 
     /// Has a packet of each of these sessions made and sent, of which there are at most [`MAX_BATCH`], with headers

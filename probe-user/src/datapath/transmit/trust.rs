@@ -28,12 +28,8 @@ const SLACK: Nanos = 5 * MILLISECOND;
 pub(super) struct Seen {
     /// When the network stack has sent a probe of its; 0 for never.
     pub(super) learned_at: Nanos,
-    /// How many probes were sent: the number of the next.
-    pub(super) sent: u32,
-    /// How many of them were answered.
+    /// How many of its probes were answered.
     pub(super) answered: u64,
-    /// The last round trip that was watched, or that of the latest answer.
-    pub(super) round_trip: Nanos,
 }
 
 /// What became of a probe.
@@ -41,8 +37,13 @@ pub(super) struct Seen {
 pub(super) enum Fate {
     /// It was answered.
     Answered,
-    /// It was sent then, and not answered yet.
-    Sent(Nanos),
+    /// It was sent at that time and is not answered yet, and the round trip of the latest answer took so long.
+    Sent {
+        /// Monotonic.
+        at: Nanos,
+        /// In nanoseconds.
+        round_trip: Nanos,
+    },
     /// It never will be, or nothing is known of it any more.
     Gone,
 }
@@ -63,24 +64,27 @@ impl Trust {
     /// Whether the next probe may go past the network stack. `fate` tells of one by its number.
     pub(super) fn may(&mut self, seen: &Seen, now: Nanos, fate: impl FnOnce(u32) -> Fate) -> bool {
         if let Some(number) = self.watched {
-            self.settle(fate(number), seen.round_trip, now);
+            self.settle(fate(number), now);
         }
         let is_fresh = seen.learned_at != 0 && now < seen.learned_at + FRESH;
-        let may = is_fresh && seen.answered > 0 && now >= self.pause_ends;
-        if may && self.watched.is_none() {
-            self.watched = Some(seen.sent);
-        }
-        may
+        is_fresh && seen.answered > 0 && now >= self.pause_ends
     }
 
-    fn settle(&mut self, fate: Fate, round_trip: Nanos, now: Nanos) {
+    /// Takes in that the probe with this number has gone past the network stack.
+    pub(super) const fn sent(&mut self, number: u32) {
+        if self.watched.is_none() {
+            self.watched = Some(number);
+        }
+    }
+
+    fn settle(&mut self, fate: Fate, now: Nanos) {
         match fate {
             Fate::Answered => {
                 self.carried = self.carried.saturating_add(1);
                 self.watched = None;
             }
-            Fate::Sent(at) if now < at + 2 * round_trip + SLACK => {}
-            Fate::Sent(_) | Fate::Gone => {
+            Fate::Sent { at, round_trip } if now < at + 2 * round_trip + SLACK => {}
+            Fate::Sent { .. } | Fate::Gone => {
                 let doubled = if self.carried < CARRIED { 2 * self.pause } else { 0 };
                 self.pause = doubled.clamp(PAUSE, LONGEST_PAUSE);
                 self.pause_ends = now + self.pause;
