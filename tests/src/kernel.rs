@@ -7,8 +7,11 @@ use probe_ebpf::{
     hmac::Key,
     maps::Counter,
     ntp::Format,
+    stamp::{self, Request},
 };
 use probe_user::datapath::{Datapath, Options, ReflectorOptions};
+
+use crate::golden::octets;
 
 /// XDP: to the network stack.
 pub const XDP_PASS: u32 = 2;
@@ -144,6 +147,20 @@ impl Kernel {
             .collect();
         (action, out, counted)
     }
+}
+
+/// What the agent hands to its socket, in the headers of this frame: a packet with the SSID and zeros.
+///
+/// # Panics
+/// Where the frame holds no UDP datagram, or too short a one.
+#[must_use]
+pub fn template(hex: &str, ssid: u16) -> Vec<u8> {
+    let mut frame = octets(hex);
+    let at = Udp::find(&frame[..]).expect("a UDP frame").payload_at();
+    let template = Request { sequence: 0, timestamp: 0, error_estimate: 0, ssid };
+    frame[at..at + stamp::LENGTH].copy_from_slice(&template.encode());
+    mend_checksums(&mut frame);
+    frame
 }
 
 /// Whether the checksums of a UDP frame are right, as any receiver would check them.

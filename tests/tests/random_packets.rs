@@ -93,7 +93,7 @@ fn random_packets_through_xdp() {
             Fate::Passed => XDP_PASS,
             Fate::Reflected => XDP_TX,
             Fate::Deferred | Fate::Accepted | Fate::Dropped => XDP_DROP,
-            Fate::Stamped | Fate::Left | Fate::Transmitted => {
+            Fate::Stamped | Fate::Left => {
                 assert_eq!(count, 0, "{} is of what leaves", counter.label());
                 continue;
             }

@@ -11,7 +11,9 @@ use probe_user::account::Memory as _;
 use probe_user::datapath::SessionKeys;
 use tests::{
     golden::{self, octets},
-    kernel::{Kernel, SLOTS, SOURCE_PORT, XDP_DROP, XDP_PASS, checksums_are_right, mend_checksums},
+    kernel::{
+        self, Kernel, SLOTS, SOURCE_PORT, XDP_DROP, XDP_PASS, checksums_are_right, mend_checksums,
+    },
 };
 
 const SSID: u16 = 0x1234;
@@ -24,14 +26,9 @@ fn kernel() -> Kernel {
     kernel
 }
 
-/// What the agent hands to its socket: a packet with the SSID and zeros.
+/// What the agent hands to its socket.
 fn template(hex: &str) -> Vec<u8> {
-    let mut frame = octets(hex);
-    let at = Udp::find(&frame[..]).unwrap().payload_at();
-    let template = Request { sequence: 0, timestamp: 0, error_estimate: 0, ssid: SSID };
-    frame[at..at + stamp::LENGTH].copy_from_slice(&template.encode());
-    mend_checksums(&mut frame);
-    frame
+    kernel::template(hex, SSID)
 }
 
 fn request(frame: &[u8]) -> Request {

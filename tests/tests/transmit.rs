@@ -7,14 +7,15 @@ use lab::{Pair, Process, site::INTERFACE};
 use probe_ebpf::{
     frame::Udp,
     maps::{Counter, SlotState},
-    stamp::{self, Mode, Request},
+    stamp::{Mode, Request},
 };
 use probe_user::{account::Memory as _, datapath::SessionKeys};
 use tests::{
     agents::eventually,
-    golden::{self, octets},
+    golden,
     kernel::{
         Kernel, SOURCE_PORT, XDP_DROP, XDP_PASS, XDP_REDIRECT, checksums_are_right, mend_checksums,
+        template,
     },
 };
 
@@ -25,12 +26,7 @@ fn begun(hex: &str, reflector: &str) -> (Kernel, Vec<u8>) {
     let mut kernel = Kernel::new();
     let reflector: SocketAddr = reflector.parse().unwrap();
     kernel.datapath.open_session(SSID, SOURCE_PORT, reflector, SessionKeys::default()).unwrap();
-    let mut template = octets(hex);
-    let at = Udp::find(&template[..]).unwrap().payload_at();
-    let request = Request { sequence: 0, timestamp: 0, error_estimate: 0, ssid: SSID };
-    template[at..at + stamp::LENGTH].copy_from_slice(&request.encode());
-    mend_checksums(&mut template);
-    let sent = kernel.egress(&template);
+    let sent = kernel.egress(&template(hex, SSID));
     assert_eq!(kernel.count(Counter::Stamped), 1);
     (kernel, sent)
 }
@@ -134,34 +130,38 @@ fn agent(pair: &Pair) -> Result<Process> {
     pair.near().spawn(run)
 }
 
-/// The sum of the samples of a metric that begin so.
-fn metric(pair: &Pair, sample: &str) -> Result<f64> {
-    let text =
+/// What the agent's metrics say.
+fn metrics(pair: &Pair) -> Result<String> {
+    let answer =
         pair.near().run(|| ureq::get(format!("http://{}/metrics", lab::agent::WEB)).call())?;
-    let text = text?.body_mut().read_to_string()?;
-    let values = text.lines().filter(|line| line.starts_with(sample));
+    Ok(answer?.body_mut().read_to_string()?)
+}
+
+/// The sum of the samples that begin so.
+fn sum(metrics: &str, sample: &str) -> Result<f64> {
+    let values = metrics.lines().filter(|line| line.starts_with(sample));
     values.map(|line| Ok(line.rsplit_once(' ').context("no value")?.1.parse::<f64>()?)).sum()
 }
 
 /// Waits until all paths are healthy in both directions, and then for five seconds of probes. Returns those that were sent
 /// through the network stack, those that went straight to the driver, and what was lost.
 fn watched(pair: &Pair) -> Result<[f64; 3]> {
-    let healthy = "linkprobe_path_state{";
     eventually("all paths are healthy", || {
-        let text =
-            pair.near().run(|| ureq::get(format!("http://{}/metrics", lab::agent::WEB)).call());
-        let Ok(Ok(mut text)) = text else { return Ok(false) };
-        let text = text.body_mut().read_to_string()?;
-        let healthy = text.lines().filter(|line| {
-            line.starts_with(healthy) && line.contains("state=\"healthy\"") && line.ends_with(" 1")
+        // Until the agent has begun, nobody answers.
+        let Ok(metrics) = metrics(pair) else { return Ok(false) };
+        let healthy = metrics.lines().filter(|line| {
+            line.starts_with("linkprobe_path_state{")
+                && line.contains("state=\"healthy\"")
+                && line.ends_with(" 1")
         });
         Ok(healthy.count() == 2 * PEERS)
     })?;
     let look = || -> Result<[f64; 3]> {
+        let metrics = metrics(pair)?;
         Ok([
-            metric(pair, "linkprobe_sender_packets_total{way=\"stack\"}")?,
-            metric(pair, "linkprobe_sender_packets_total{way=\"driver\"}")?,
-            metric(pair, "linkprobe_probes_lost_total{")?,
+            sum(&metrics, "linkprobe_sender_packets_total{way=\"stack\"}")?,
+            sum(&metrics, "linkprobe_sender_packets_total{way=\"driver\"}")?,
+            sum(&metrics, "linkprobe_probes_lost_total{")?,
         ])
     };
     let before = look()?;
