@@ -40,7 +40,7 @@ pub fn linkprobe_xdp(ctx: XdpContext) -> u32 {
     match counter.fate() {
         Fate::Reflected => xdp_action::XDP_TX,
         Fate::Deferred | Fate::Accepted | Fate::Dropped => xdp_action::XDP_DROP,
-        Fate::Passed | Fate::Stamped | Fate::Transmitted | Fate::Left => xdp_action::XDP_PASS,
+        Fate::Passed | Fate::Stamped | Fate::Left => xdp_action::XDP_PASS,
     }
 }
 

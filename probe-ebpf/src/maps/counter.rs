@@ -40,10 +40,8 @@ pub enum Fate {
     Accepted,
     /// XDP: meant for us, but refused.
     Dropped,
-    /// TC: a test packet of ours, numbered and stamped.
+    /// A test packet of ours, numbered and stamped.
     Stamped,
-    /// XDP: a test packet of ours that was made and handed to the interface.
-    Transmitted,
     /// TC: not ours, left as it is.
     Left,
 }
@@ -110,7 +108,7 @@ counters! {
     /// A test packet of ours that left with number and time.
     Stamped = "stamped", Stamped;
     /// A test packet of ours that was made without the network stack.
-    Transmitted = "transmitted", Transmitted;
+    Transmitted = "transmitted", Stamped;
     /// Not from one of our ports.
     OtherTraffic = "other_traffic", Left;
     /// From one of our ports, but of no session that runs.

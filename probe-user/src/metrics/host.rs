@@ -44,33 +44,32 @@ const fn reflector_action(counter: Counter) -> Option<&'static str> {
     }
 }
 
+/// How many were counted so.
+fn packets(counters: &[(Counter, u64)], which: Counter) -> u64 {
+    counters.iter().filter(|(counter, _)| *counter == which).map(|(_, packets)| packets).sum()
+}
+
 /// Our own test packets that left, by how: through the network `stack`, which chooses the way, or as it has chosen a moment
 /// before, straight to the interface's `driver`.
 pub(super) fn sender_packets(counters: &[(Counter, u64)]) -> MetricFamily {
-    let sum = |wanted: Counter| {
-        counters.iter().filter(|(counter, _)| *counter == wanted).map(|(_, packets)| packets).sum()
-    };
     let ways = [("stack", Counter::Stamped), ("driver", Counter::Transmitted)];
     family(
         "linkprobe_sender_packets_total",
         "Test packets of the Session-Sender that left, through the network stack or straight to the driver",
         MetricType::COUNTER,
-        ways.map(|(way, which)| counter(&[("way", way)], sum(which))),
+        ways.map(|(way, which)| counter(&[("way", way)], packets(counters, which))),
     )
 }
 
 /// Packets that were meant for us and refused, by reason; every reason is there
 /// from the start.
 pub(super) fn dropped_packets(counters: &[(Counter, u64)]) -> MetricFamily {
-    let sum = |reason: Counter| {
-        counters.iter().filter(|(other, _)| *other == reason).map(|(_, packets)| packets).sum()
-    };
     let reasons = Counter::ALL.iter().filter(|reason| reason.fate() == Fate::Dropped);
     family(
         "linkprobe_dropped_packets_total",
         "Test packets that were refused, by reason",
         MetricType::COUNTER,
-        reasons.map(|reason| counter(&[("reason", reason.label())], sum(*reason))),
+        reasons.map(|reason| counter(&[("reason", reason.label())], packets(counters, *reason))),
     )
 }
 
