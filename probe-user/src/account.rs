@@ -12,11 +12,13 @@
 //! - [`rtt`]: how long an answer may take, and the distribution of round trips.
 //! - [`located`]: where losses are of which nothing tells it.
 //! - [`path`](mod@path): the flows to one peer, and what its silence means.
+//! - [`awaited`]: whose probes are on their way.
 //! - `rest`: when there is nothing to judge.
 //! - `visits`: the peer's own probes.
 
 #[cfg(any(test, feature = "simulation"))]
 mod arbitrary;
+pub mod awaited;
 pub mod flow;
 pub mod located;
 pub mod model;

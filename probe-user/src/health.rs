@@ -16,6 +16,7 @@
 //! - [`latency`]: round trips that are longer than usual.
 //! - [`evidence`]: the probes that a verdict rests on.
 //! - [`isolation`], [`node`] and [`region`]: what a node makes of its paths.
+//! - `roster`: whom a tick has to look at.
 //! - `symptoms`: what a path shows before there is a verdict.
 //! - [`observation`]: what it is fed, as coarse as it is recorded.
 //! - [`guarantee`]: what settings guarantee, as numbers.
@@ -36,6 +37,7 @@ pub mod path;
 pub mod recovery;
 pub mod region;
 mod reported;
+mod roster;
 mod says;
 pub mod settings;
 mod symptoms;

@@ -4,6 +4,7 @@
 //! - [`verdict`]: states, directions, causes.
 //! - [`account`]: from the memory of the kernel to the outcome of every probe.
 //! - [`limits`]: what bounds a config and a recording alike.
+//! - `places`: sets of places in a list.
 //! - [`prefix`]: prefixes of addresses.
 //! - [`health`]: from outcomes to verdicts.
 //! - [`record`]: what the verdicts were made of, and the same again with other numbers (its `directory`, `disk` and `recorder` are io).
@@ -40,6 +41,7 @@ pub mod limits;
 pub mod metrics;
 pub mod overlay;
 pub mod ping;
+mod places;
 pub mod prefix;
 pub mod random;
 pub mod record;

@@ -20,7 +20,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
         mpsc,
     },
     thread,
@@ -31,7 +31,7 @@ use schedule::Schedule;
 use sockets::Sockets;
 use template::Template;
 
-use crate::{datapath::clock, verdict::Nanos};
+use crate::{datapath::clock, places::ones, verdict::Nanos};
 
 /// One session that is to be probed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,28 +53,51 @@ pub struct Target {
 /// How many probes each session was to send, by SSID. What has got no number of them was not
 /// sent.
 #[derive(Clone, Debug)]
-pub struct Attempts(Arc<[AtomicU32]>);
+pub struct Attempts {
+    counts: Arc<[AtomicU32]>,
+    /// One bit for each session: whether there was one since somebody has asked.
+    news: Arc<[AtomicU64]>,
+}
 
 impl Attempts {
     /// Attempts of sessions with SSIDs below `sessions`.
     #[must_use]
     pub fn new(sessions: usize) -> Self {
-        Self((0..sessions).map(|_| AtomicU32::new(0)).collect())
+        let words = sessions.div_ceil(u64::BITS as usize);
+        Self {
+            counts: (0..sessions).map(|_| AtomicU32::new(0)).collect(),
+            news: (0..words).map(|_| AtomicU64::new(0)).collect(),
+        }
     }
 
     /// The attempts of one session; wraps.
     #[must_use]
     pub fn of(&self, ssid: u16) -> u32 {
-        self.0[usize::from(ssid)].load(Ordering::Acquire)
+        self.counts[usize::from(ssid)].load(Ordering::Acquire)
     }
 
     /// Starts again from 0, for a new session under an old SSID.
     pub fn reset(&self, ssid: u16) {
-        self.0[usize::from(ssid)].store(0, Ordering::Release);
+        self.counts[usize::from(ssid)].store(0, Ordering::Release);
+    }
+
+    /// Tells of each session that was to send since the last call, in the order of the SSIDs. Whatever left by then has its
+    /// number.
+    pub fn take_news(&self, mut sink: impl FnMut(u16)) {
+        for (word, news) in self.news.iter().enumerate() {
+            if news.load(Ordering::Relaxed) != 0 {
+                let first = word * u64::BITS as usize;
+                // There are no more sessions than SSIDs.
+                ones(news.swap(0, Ordering::Acquire)).for_each(|bit| sink((first + bit) as u16));
+            }
+        }
     }
 
     fn add(&self, ssid: u16) {
-        self.0[usize::from(ssid)].fetch_add(1, Ordering::AcqRel);
+        let ssid = usize::from(ssid);
+        self.counts[ssid].fetch_add(1, Ordering::AcqRel);
+        let (word, bit) = (ssid / u64::BITS as usize, 1 << (ssid % u64::BITS as usize));
+        self.news[word].fetch_or(bit, Ordering::Release);
     }
 }
 

@@ -2,13 +2,18 @@
 
 use super::{
     Lost,
+    awaited::Awaited,
     flow::{Anchor, Flow, GivenUp, Silence},
     located::{Located, Place},
     path::Path,
     rtt::Estimator,
     visits::{Mark, Sums, Visits},
 };
-use crate::{random::Random, verdict::Nanos};
+use crate::{
+    places::{Places, Renewal},
+    random::Random,
+    verdict::Nanos,
+};
 
 impl Path {
     /// Puts the account into any state that its types allow, with times up to `now`.
@@ -34,6 +39,14 @@ impl Path {
             marks: [mark(random, now), mark(random, now)],
             gap: random.chance(0.7).then(|| random.bits() >> (10 + random.below(54))),
         };
+    }
+}
+
+impl Awaited {
+    /// Has it await nobody, since a time that may be in the future.
+    pub fn scramble(&mut self, random: &mut Random) {
+        let renewal = Renewal(random.bits() >> random.below(64));
+        *self = Self { paths: Places::default(), renewal };
     }
 }
 

@@ -97,6 +97,15 @@ impl Path {
         true
     }
 
+    /// Whether anything may become of probes that have left, so that it is to be judged at the next tick. Where not, that
+    /// is for later: when the next probe has left.
+    #[must_use]
+    pub fn expects(&self, memories: &[impl Memory]) -> bool {
+        let mut flows = self.flows.iter().zip(memories);
+        self.overdue_since.is_some()
+            || flows.any(|(flow, memory)| flow.has_given_up || flow.next != memory.sent())
+    }
+
     /// What the path's silence means for its probes; `None` while it is not silent, or while that is open.
     ///
     /// It is silent when no flow has had an answer for as long as [`SILENT_PROBES`] probes and the time for an answer to the

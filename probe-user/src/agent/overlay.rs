@@ -183,7 +183,9 @@ impl State {
     pub(super) fn route(&mut self, now: Nanos) {
         let Some(overlay) = &mut self.overlay else { return };
         let isolated = self.node.isolated_since().is_some();
-        for peer in &mut self.peers {
+        for destination in &overlay.destinations {
+            let peer = destination.peer.and_then(|place| self.peers.get_mut(place));
+            let Some(peer) = peer else { continue };
             for relayed in &mut peer.relayed {
                 relayed.path.health.tick(now, isolated, &self.settings, &mut |change| {
                     let (direction, from, to) = (change.direction, change.from, change.to);

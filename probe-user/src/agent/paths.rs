@@ -82,7 +82,7 @@ impl Path {
     }
 
     /// Takes in what became of its probes, and tells the engine. `sink` is told each outcome too, as the engine is and as it
-    /// was measured.
+    /// was measured. Returns whether anything may become of probes that have left.
     pub(super) fn take_in<'d>(
         &mut self,
         datapath: &'d Datapath,
@@ -91,7 +91,7 @@ impl Path {
         settings: &Settings,
         memories: &mut Vec<SessionMemory<'d>>,
         sink: &mut impl FnMut(&Observation, Outcome),
-    ) {
+    ) -> bool {
         if settings.defects.has(Defect::Revalidation) {
             self.account.heed(self.health.state_of(Direction::Forward) == Verdict::Unknown);
         }
@@ -111,6 +111,7 @@ impl Path {
         if self.account.judge(memories, arrivals, now, sink) {
             self.count_unsent(attempts, memories);
         }
+        self.account.expects(memories)
     }
 
     /// Takes in how many probes were to be sent and did not leave.

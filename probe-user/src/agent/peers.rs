@@ -29,6 +29,8 @@ pub(super) struct Peer {
     pub(super) path: Option<Path>,
     /// The paths through relays, in the order of the overlay's candidates; none while there is no direct one.
     pub(super) relayed: Vec<Relayed>,
+    /// Its place among those that are recorded.
+    pub(super) recorded: usize,
 }
 
 impl Peer {
@@ -77,8 +79,7 @@ impl State {
             Ok(address) => {
                 tracing::info!(peer, %address, "resolved");
                 self.open(index, address);
-                self.set_targets();
-                self.set_recorded();
+                self.peers_have_changed();
             }
             Err(error) => {
                 let problem = format!("does not resolve: {error}");
@@ -105,7 +106,15 @@ impl State {
                 Peer { config, region: 0, ..same }
             } else {
                 let problem = Some("not resolved yet".to_owned());
-                Peer { config, region: 0, since: now, problem, path: None, relayed: Vec::new() }
+                Peer {
+                    config,
+                    region: 0,
+                    since: now,
+                    problem,
+                    path: None,
+                    relayed: Vec::new(),
+                    recorded: 0,
+                }
             });
         }
         for peer in old.into_values() {
@@ -130,8 +139,7 @@ impl State {
             overlay.set_peers(&self.peers);
         }
         self.set_regions(now);
-        self.set_targets();
-        self.set_recorded();
+        self.peers_have_changed();
         self.version += 1;
         kept
     }

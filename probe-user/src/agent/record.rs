@@ -1,6 +1,9 @@
 //! What is recorded of an agent.
 
-use super::state::{State, nanos};
+use super::{
+    peers::Peer,
+    state::{State, nanos},
+};
 use crate::{
     health::observation::MOMENT,
     record::header::{Header, Path, Probe},
@@ -10,12 +13,16 @@ impl State {
     /// Tells the recorder, if there is one, what is probed from now on, and how.
     pub(super) fn set_recorded(&mut self) {
         let Some(recorder) = &mut self.recorder else { return };
-        let probed = self.peers.iter().filter_map(|peer| Some((&peer.config, peer.path.as_ref()?)));
-        let paths = probed.map(|(config, path)| Path {
-            peer: config.name.clone(),
-            region: config.region.clone(),
-            opened: path.opened / MOMENT,
-        });
+        let mut paths = Vec::new();
+        for Peer { config, path, recorded, .. } in &mut self.peers {
+            let Some(path) = path else { continue };
+            *recorded = paths.len();
+            paths.push(Path {
+                peer: config.name.clone(),
+                region: config.region.clone(),
+                opened: path.opened / MOMENT,
+            });
+        }
         let probe = &self.config.probe;
         recorder.set_header(Header {
             node: self.config.node.name.clone(),
@@ -30,7 +37,7 @@ impl State {
                 flows: probe.flows,
             },
             health: self.config.health.goals(),
-            paths: paths.collect(),
+            paths,
         });
     }
 }

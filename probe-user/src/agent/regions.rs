@@ -111,12 +111,16 @@ impl Link {
 }
 
 impl State {
-    /// Judges the links to all regions, in one pass over the peers, and what the regions are to this node.
+    /// Judges the links to all regions, in one pass over the peers that are not calm, and what the regions are to this node.
     pub(super) fn judge_links(&mut self, now: Nanos) {
-        for region in &mut self.regions {
-            (region.paths, region.tally, region.recovers) = Default::default();
+        for (place, region) in self.regions.iter_mut().enumerate() {
+            let calm = self.node.calm_in(place);
+            region.paths = [States::all_healthy(calm as usize); 2];
+            region.tally = Tally::all_healthy(calm);
+            region.recovers = false;
         }
-        for Peer { region, path, relayed, .. } in &self.peers {
+        for peer in self.node.awake() {
+            let Peer { region, path, relayed, .. } = &self.peers[peer];
             let Some(path) = path else { continue };
             let region = &mut self.regions[*region];
             let of = |path: &Path| path.health.verdicts(now, &self.settings);

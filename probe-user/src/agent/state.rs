@@ -12,13 +12,13 @@ use super::{
     paths::Relayed, peers::Peer, regions::Region, report::Moment,
 };
 use crate::{
-    account::{Outcome, rtt},
+    account::{Outcome, awaited::Awaited, rtt},
     config::{Config, DatapathKind, NodeConfig, RecordConfig},
     datapath::{Datapath, Options, ReflectorOptions, clock},
     health::{
         Settings,
         node::{News, Node},
-        observation::moment,
+        observation::{Observation, moment},
     },
     record::recorder::Recorder,
     sender::{Attempts, Sender, sockets::Sockets},
@@ -41,6 +41,10 @@ pub struct State {
     /// Where the probes of the peer at an address are counted.
     pub(super) arrivals: HashMap<IpAddr, u32>,
     pub(super) peers: Vec<Peer>,
+    /// Which peers are to be looked at, by their places among these.
+    awaited: Awaited,
+    /// Whom each session probes, by SSID: a place among the peers.
+    probed_by: Vec<usize>,
     /// The regions of the peers.
     pub(super) regions: Vec<Region>,
     /// What is routed, if anything is.
@@ -119,6 +123,8 @@ impl State {
             free_peers: (0..options.peers).collect(),
             arrivals: HashMap::new(),
             peers: Vec::new(),
+            awaited: Awaited::default(),
+            probed_by: vec![0; sessions + 1],
             regions: Vec::new(),
             overlay,
             events: Events::new(&config.node.name),
@@ -185,30 +191,45 @@ impl State {
         });
     }
 
-    /// Takes in what became of the probes to all peers that are probed.
+    /// Takes in what became of the probes to all peers of whom that can have changed.
     fn account(&mut self, now: Nanos) {
-        let Self { peers, regions, datapath, attempts, settings, recorder, .. } = self;
+        let Self { peers, regions, datapath, attempts, settings, recorder, node, .. } = self;
+        attempts.take_news(|ssid| self.awaited.add(self.probed_by[usize::from(ssid)]));
         let moment = moment(now);
         // One list for all of them, so that none costs an allocation.
         let mut memories = Vec::new();
-        let probed = peers.iter_mut().filter_map(|peer| {
-            let Peer { region, path, relayed, .. } = peer;
-            Some((*region, path.as_mut()?, relayed))
-        });
-        for (place, (region, path, relayed)) in probed.enumerate() {
-            let histogram = &mut regions[region].round_trips;
-            path.take_in(datapath, attempts, now, settings, &mut memories, &mut |seen, outcome| {
+        self.awaited.look(peers.len(), now, |place| {
+            let Peer { region, path, relayed, recorded, .. } = &mut peers[place];
+            let Some(path) = path else { return false };
+            let histogram = &mut regions[*region].round_trips;
+            let sink = &mut |seen: &Observation, outcome| {
                 if let Outcome::Answered { round_trip } = outcome {
                     histogram.add(round_trip);
                 }
                 if let Some(recorder) = recorder {
-                    recorder.note(place, seen, moment);
+                    recorder.note(*recorded, seen, moment);
                 }
-            });
+                node.wake(place);
+            };
+            let mut expects = path.take_in(datapath, attempts, now, settings, &mut memories, sink);
             for Relayed { path, .. } in relayed {
-                path.take_in(datapath, attempts, now, settings, &mut memories, &mut |_, _| {});
+                let sink = &mut |_: &Observation, _| {};
+                expects |= path.take_in(datapath, attempts, now, settings, &mut memories, sink);
+            }
+            expects
+        });
+    }
+
+    /// Takes in that there are other peers, or other paths to them.
+    pub(super) fn peers_have_changed(&mut self) {
+        for (place, peer) in self.peers.iter().enumerate() {
+            for flow in peer.paths().flat_map(|path| &path.flows) {
+                self.probed_by[usize::from(flow.ssid)] = place;
             }
         }
+        self.node.wake_all();
+        self.set_targets();
+        self.set_recorded();
     }
 
     /// Keeps up with the host: its clock, its addresses, interfaces that were made anew.

@@ -7,9 +7,11 @@ use super::{
     latency::Latency,
     node::Node,
     recovery::Recovery,
+    roster::Roster,
     track::{Blip, Unknown},
 };
 use crate::{
+    places::{Places, Renewal},
     random::Random,
     verdict::{Cause, Nanos, SECOND, State},
 };
@@ -127,6 +129,15 @@ impl Node {
     /// The same of what a node thinks of itself.
     pub fn scramble(&mut self, random: &mut Random) {
         self.isolation.since = time(random);
+        let members = self.roster.regions.len() as u64;
+        self.roster = Roster {
+            awake: Places::default(),
+            regions: (0..members).map(|_| random.below(members) as usize).collect(),
+            calm: (0..members).map(|_| number(random)).collect(),
+            until: random.bits() >> random.below(64),
+            ticked_at: random.bits() >> random.below(64),
+            renewal: Renewal(random.bits() >> random.below(64)),
+        };
     }
 }
 

@@ -22,6 +22,12 @@ impl Path {
         })
     }
 
+    /// Until when it is calm, if it is calm now.
+    pub(super) fn calm_until(&self, now: Nanos, settings: &Settings) -> Option<Nanos> {
+        let calm = self.calm.filter(|_| self.is_calm(now, settings))?;
+        Some(calm.oldest.saturating_add(settings.expiry))
+    }
+
     /// The verdicts on both directions, and why.
     #[inline]
     #[must_use]

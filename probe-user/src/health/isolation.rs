@@ -35,6 +35,11 @@ pub struct Vote {
 }
 
 impl Vote {
+    /// So many paths that are calm.
+    const fn of_calm(paths: u32) -> Self {
+        Self { known: paths, down: 0, lately_healthy: paths, failing: 0 }
+    }
+
     /// Counts a path.
     #[inline]
     pub fn add(&mut self, path: &Path, now: Nanos, settings: &Settings) {
@@ -69,16 +74,19 @@ impl Vote {
 }
 
 impl Isolation {
-    /// Takes in all paths, each with the index of its region, and returns whether that has changed anything.
-    pub fn look<'p>(
+    /// Takes in all paths: how many are calm, by region, and the others, each with the index of its region. Returns whether
+    /// that has changed anything.
+    pub(super) fn look<'p>(
         &mut self,
-        paths: impl Iterator<Item = (usize, &'p Path)>,
+        calm: &[u32],
+        others: impl Iterator<Item = (usize, &'p Path)>,
         now: Nanos,
         settings: &Settings,
     ) -> bool {
         let mut votes = std::mem::take(&mut self.votes);
-        votes.fill(Vote::default());
-        for (region, path) in paths {
+        votes.clear();
+        votes.extend(calm.iter().map(|calm| Vote::of_calm(*calm)));
+        for (region, path) in others {
             if votes.len() <= region {
                 votes.resize(region + 1, Vote::default());
             }

@@ -1,12 +1,13 @@
 //! All paths of a node at one moment: whether it is itself that is cut off, and then the verdict on each.
 //!
-//! The agent and a replay go through this one loop, each with paths of its own kind. After the first tick, none
-//! allocates.
+//! The agent and a replay go through this one loop, each with paths of its own kind. It looks at those that were woken, and
+//! at those that are not calm. After the first tick, none allocates.
 
 use super::{
     Path, Settings, Transition, Verdict,
     isolation::{INSTANT, Isolation},
     region::Together,
+    roster::Roster,
 };
 use crate::verdict::{Nanos, Reach};
 
@@ -42,10 +43,22 @@ pub struct Node {
     pub(super) isolation: Isolation,
     /// The last tick at which it was cut off, as it held itself or as no region was reached.
     pub(super) isolated_at: Option<Nanos>,
+    pub(super) roster: Roster,
 }
 
 impl Node {
-    /// Judges all paths, and tells what has changed: the node first, then its paths in their order.
+    /// The path of a member was told something: the next tick looks at it.
+    pub fn wake(&mut self, member: usize) {
+        self.roster.wake(member);
+    }
+
+    /// The members are others now, or their paths or regions are: the next tick looks at all.
+    pub fn wake_all(&mut self) {
+        self.roster = Roster::default();
+    }
+
+    /// Judges all paths, and tells what has changed: the node first, then its paths in their order. `members` are those of
+    /// the tick before, but for what [`Node::wake`] and [`Node::wake_all`] were told.
     pub fn tick<M: Member>(
         &mut self,
         members: &mut [M],
@@ -53,27 +66,38 @@ impl Node {
         settings: &Settings,
         sink: &mut impl FnMut(News<'_, M>),
     ) {
-        let known = members.iter().filter_map(|member| Some((member.region(), member.path()?)));
-        if self.isolation.look(known, now, settings) {
+        self.roster.begin(members.len(), now);
+        let awake = self.roster.awake.iter().map(|member| &members[member]);
+        let known = awake.filter_map(|member| Some((member.region(), member.path()?)));
+        if self.isolation.look(&self.roster.calm, known, now, settings) {
             sink(News::Isolated(self.isolation.since().is_some()));
         }
         let isolated = self.isolation.since().is_some();
         if isolated {
             self.isolated_at = Some(now);
         }
-        for member in members {
-            // A tick changes a direction once at most.
-            let mut changes = [None; 2];
-            let Some(path) = member.path_mut() else { continue };
-            path.tick(now, isolated, settings, &mut |change| {
-                changes[change.direction as usize] = Some(change);
-            });
-            let Some(path) = member.path() else { continue };
-            for transition in changes.into_iter().flatten() {
-                let verdict = path.direction(transition.direction, settings);
-                sink(News::Verdict { member, transition, verdict });
+        let mut awake = std::mem::take(&mut self.roster.awake);
+        awake.retain(|place| {
+            let member = &mut members[place];
+            judge(member, now, isolated, settings, sink);
+            let until = member.path().and_then(|path| path.calm_until(now, settings));
+            if let Some(until) = until {
+                self.roster.put_to_sleep(place, member.region(), until);
             }
-        }
+            until.is_none()
+        });
+        self.roster.awake = awake;
+    }
+
+    /// The members of which the last tick did not find that they are calm, in order.
+    pub fn awake(&self) -> impl Iterator<Item = usize> {
+        self.roster.awake.iter()
+    }
+
+    /// How many other members of a region have a path; all of them are healthy.
+    #[must_use]
+    pub fn calm_in(&self, region: usize) -> u32 {
+        self.roster.calm.get(region).copied().unwrap_or(0)
     }
 
     /// Since when the node has held itself for cut off.
@@ -107,5 +131,26 @@ impl Node {
         let recovery = u64::from(settings.recovery) << doublings;
         let grace = recovery.saturating_mul(settings.spacing).saturating_add(INSTANT);
         self.isolated_at.is_some_and(|at| at <= now && now - at <= grace)
+    }
+}
+
+/// Judges the path of one member, if it has one.
+fn judge<M: Member>(
+    member: &mut M,
+    now: Nanos,
+    isolated: bool,
+    settings: &Settings,
+    sink: &mut impl FnMut(News<'_, M>),
+) {
+    // A tick changes a direction once at most.
+    let mut changes = [None; 2];
+    let Some(path) = member.path_mut() else { return };
+    path.tick(now, isolated, settings, &mut |change| {
+        changes[change.direction as usize] = Some(change);
+    });
+    let Some(path) = member.path() else { return };
+    for transition in changes.into_iter().flatten() {
+        let verdict = path.direction(transition.direction, settings);
+        sink(News::Verdict { member, transition, verdict });
     }
 }

@@ -39,6 +39,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// So many peers whose direct paths are healthy.
+    #[must_use]
+    pub const fn all_healthy(peers: u32) -> Self {
+        Self { known: peers, starting: 0, usable: peers, healthy: peers }
+    }
+
     /// Counts one more peer: the direct path to it, and where that carries no traffic, those that lead there through other
     /// regions. Where one of these does, the region can be reached; where none does, that says nothing of the region.
     pub fn add(&mut self, direct: [Verdict; 2], detours: impl IntoIterator<Item = [Verdict; 2]>) {

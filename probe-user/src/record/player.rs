@@ -136,6 +136,7 @@ impl Player {
             run.settings = header.settings(self.goals.as_ref());
         }
         run.header = header.clone();
+        run.node.wake_all();
     }
 
     /// A tick of the agent.
@@ -146,6 +147,7 @@ impl Player {
         let Some(run) = &mut self.run else { return };
         for Seen { path, observation } in seen {
             observation.feed(&mut run.members[*path].path, now, &run.settings);
+            run.node.wake(*path);
         }
         run.tick(now, &mut self.totals, sink);
     }

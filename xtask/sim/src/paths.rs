@@ -7,6 +7,7 @@ use probe_ebpf::maps::Arrivals;
 use probe_user::{
     account::{
         self, Outcome, Rules,
+        awaited::Awaited,
         model::{Answer, Kernel},
         rtt::{Histogram, Recent},
         slots_for,
@@ -78,6 +79,8 @@ pub struct Kernels {
     /// How many probes of each have reached the reflector.
     reflected: Vec<u32>,
     arrivals: Arrivals,
+    /// The paths of which a probe has left since the last tick.
+    departed: Vec<usize>,
 }
 
 impl Kernels {
@@ -85,7 +88,12 @@ impl Kernels {
     #[must_use]
     pub fn new(paths: usize) -> Self {
         let sessions = (0..paths * FLOWS).map(|_| Kernel::new(slots())).collect();
-        Self { sessions, reflected: vec![0; paths * FLOWS], arrivals: Arrivals::default() }
+        Self {
+            sessions,
+            reflected: vec![0; paths * FLOWS],
+            arrivals: Arrivals::default(),
+            departed: Vec::new(),
+        }
     }
 
     /// Sends a probe of each flow that is `due`, by its index, and answers it unless it is `lost`.
@@ -96,7 +104,8 @@ impl Kernels {
         mut lost: impl FnMut() -> bool,
     ) {
         let flows = self.sessions.iter().zip(&mut self.reflected).enumerate();
-        for (_, (kernel, reflected)) in flows.filter(|(index, _)| due(*index)) {
+        for (index, (kernel, reflected)) in flows.filter(|(index, _)| due(*index)) {
+            self.departed.push(index / FLOWS);
             let sequence = kernel.send(now);
             if !lost() {
                 let (sent_at, reflector_sequence) = (now, *reflected);
@@ -119,6 +128,7 @@ pub fn slots() -> u32 {
 /// What the agent keeps and does.
 pub struct Agent {
     settings: Settings,
+    awaited: Awaited,
     node: Node,
     paths: Vec<Path>,
     round_trips: Vec<Histogram>,
@@ -143,6 +153,7 @@ impl Agent {
         };
         Self {
             settings: HealthConfig::default().settings(&ProbeConfig::default()),
+            awaited: Awaited::default(),
             node: Node::default(),
             paths: (0..paths).map(path).collect(),
             round_trips: vec![Histogram::default(); REGIONS],
@@ -150,20 +161,25 @@ impl Agent {
     }
 
     /// Judges all paths.
-    pub fn tick(&mut self, kernels: &Kernels, now: Nanos) {
-        let (at, settings) = (moment(now), &self.settings);
-        for (path, memories) in self.paths.iter_mut().zip(kernels.sessions.chunks_exact(FLOWS)) {
-            let Path { region, account, health, recent } = path;
-            let histogram = &mut self.round_trips[*region];
+    pub fn tick(&mut self, kernels: &mut Kernels, now: Nanos) {
+        let Self { settings, awaited, node, paths, round_trips } = self;
+        kernels.departed.drain(..).for_each(|path| awaited.add(path));
+        let at = moment(now);
+        awaited.look(paths.len(), now, |place| {
+            let Path { region, account, health, recent } = &mut paths[place];
+            let histogram = &mut round_trips[*region];
+            let memories = &kernels.sessions[place * FLOWS..][..FLOWS];
             account.judge(memories, kernels.arrivals, now, &mut |flow, sent_at, outcome| {
                 if let Outcome::Answered { round_trip } = outcome {
                     histogram.add(round_trip);
                     recent.add(sent_at, round_trip, now, settings.lull());
                 }
                 Observation::new(flow, sent_at, outcome, at).feed(health, at, settings);
+                node.wake(place);
             });
-        }
-        self.node.tick(&mut self.paths, at, settings, &mut |_| {});
+            account.expects(memories)
+        });
+        node.tick(paths, at, settings, &mut |_| {});
     }
 
     /// How many outcomes the paths have been told, and how many of the paths are healthy.
@@ -190,7 +206,7 @@ mod tests {
         for tick in 0..200 * TICKS {
             kernels.probe(now, |flow| (tick + flow).is_multiple_of(TICKS), || random.chance(0.01));
             now += TICK;
-            agent.tick(&kernels, now);
+            agent.tick(&mut kernels, now);
         }
         let (outcomes, healthy) = agent.totals();
         // The last ones may be on their way.

@@ -236,7 +236,7 @@ impl World {
             return;
         }
         self.probes += 1;
-        let sequence = node.path(place).kernels[flow].send(self.now);
+        let sequence = node.send(place, flow, self.now);
         let packet = Packet { from, place, flow, sequence, sent_at: self.now, run: node.run };
         self.carry((from, place), flow, Event::Request(packet));
     }

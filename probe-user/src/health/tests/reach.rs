@@ -51,7 +51,8 @@ impl Mesh {
     fn step(&mut self, answers: impl Fn(usize) -> bool) {
         self.now += STEP;
         self.flow = (self.flow + 1) % 4;
-        for Peer(region, path) in &mut self.peers {
+        for (place, Peer(region, path)) in self.peers.iter_mut().enumerate() {
+            self.node.wake(place);
             let outcome = if answers(*region) { ANSWERED } else { Outcome::Lost(Lost::Unknown) };
             path.observe(self.flow, self.now, outcome, self.now, &self.settings);
         }

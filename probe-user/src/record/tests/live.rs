@@ -93,6 +93,7 @@ impl Agent {
         self.settings = self.header.settings(None);
         self.segments.push(self.header.encode());
         self.encoder = Encoder::new(&self.header);
+        self.node.wake_all();
     }
 
     fn tick(&mut self, is_blind: bool) {
@@ -113,6 +114,7 @@ impl Agent {
                 let seen = Observation::new(flow, sent_at, outcome, now);
                 self.encoder.note(place, &seen, now);
                 seen.feed(&mut peer.health, now, &self.settings);
+                self.node.wake(place);
             }
         }
         let bytes = self.segments.last_mut().unwrap();

@@ -91,7 +91,7 @@ fn userspace() -> usize {
             },
         );
         now += INTERVAL;
-        agent.tick(&kernels, now);
+        agent.tick(&mut kernels, now);
     }
     ALLOCATED.load(Ordering::Relaxed) - before
 }

@@ -2,7 +2,7 @@
 
 use probe_ebpf::maps::Arrivals;
 use probe_user::{
-    account::{self, Outcome, model::Kernel, rtt},
+    account::{self, Outcome, awaited::Awaited, model::Kernel, rtt},
     health::{
         self, Transition,
         node::{Member, News},
@@ -28,6 +28,8 @@ pub struct Node {
     pub paths: Vec<Path>,
     /// What it routes, where there is an overlay.
     pub routes: Option<Routes>,
+    /// Which paths are to be looked at.
+    awaited: Awaited,
     /// What the node thinks of itself, and the loop that judges all paths.
     pub judge: health::node::Node,
     /// Nothing is sent until then.
@@ -145,6 +147,7 @@ impl Node {
             index,
             paths: peers.map(path).collect(),
             routes: setup.overlay.then(|| Routes::new(index, setup.nodes, now)),
+            awaited: Awaited::default(),
             judge: health::node::Node::default(),
             sender_stalled_until: 0,
             judge_stalled_until: 0,
@@ -162,7 +165,9 @@ impl Node {
     /// What the agent does hundred times a second.
     pub fn tick(&mut self, now: Nanos, setup: &Setup, sink: &mut impl FnMut(usize, Transition)) {
         let (settings, moment) = (&setup.settings, moment(now));
-        for path in &mut self.paths {
+        let Self { paths, awaited, judge, .. } = self;
+        awaited.look(paths.len(), now, |place| {
+            let path = &mut paths[place];
             let (health, recent) = (&mut path.health, &mut path.recent);
             path.account.heed(health.state_of(Direction::Forward) == State::Unknown);
             path.account.judge(&path.kernels, path.arrivals, now, &mut |flow, sent_at, outcome| {
@@ -170,8 +175,10 @@ impl Node {
                     recent.add(sent_at, round_trip, now, settings.lull());
                 }
                 Observation::new(flow, sent_at, outcome, moment).feed(health, moment, settings);
+                judge.wake(place);
             });
-        }
+            path.account.expects(&path.kernels)
+        });
         self.judge.tick(&mut self.paths[..setup.nodes], moment, settings, &mut |news| {
             if let News::Verdict { member, transition, .. } = news {
                 sink(member.peer, transition);
@@ -187,6 +194,13 @@ impl Node {
             path.health.tick(moment(now), isolated, &setup.settings, &mut |_| {});
         }
         routes.look(&self.paths, isolated, now, &setup.settings, moves);
+    }
+
+    /// Sends a probe, and returns its number.
+    pub fn send(&mut self, place: Place, flow: usize, now: Nanos) -> u32 {
+        let index = place.index(self.index, self.heard_at.len());
+        self.awaited.add(index);
+        self.paths[index].kernels[flow].send(now)
     }
 
     /// The path of a place.
@@ -231,6 +245,7 @@ impl Node {
     pub fn scramble(&mut self, random: &mut Random, now: Nanos) {
         self.scrambled_at = Some(now);
         self.judge.scramble(random);
+        self.awaited.scramble(random);
         for path in &mut self.paths {
             path.health.scramble(random, now);
             path.recent.scramble(random);

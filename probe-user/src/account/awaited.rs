@@ -1,0 +1,67 @@
+//! Whose probes are on their way: a tick looks at those paths, and at all of them four times a second.
+
+use crate::{
+    places::{Places, Renewal},
+    verdict::Nanos,
+};
+
+/// Paths, by their places, of which something may have become since they were last looked at.
+#[derive(Clone, Debug, Default)]
+pub struct Awaited {
+    pub(super) paths: Places,
+    pub(super) renewal: Renewal,
+}
+
+impl Awaited {
+    /// A probe of a path has left, or was to leave.
+    pub fn add(&mut self, path: usize) {
+        self.paths.insert(path);
+    }
+
+    /// Looks at those of which something may have become, of so many paths, in order. `look` says whether anything is still
+    /// to be expected ([`super::path::Path::expects`]).
+    pub fn look(&mut self, paths: usize, now: Nanos, mut look: impl FnMut(usize) -> bool) {
+        if self.renewal.is_due(now) {
+            self.paths.fill(paths);
+        }
+        self.paths.retain(|path| path < paths && look(path));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verdict::{MILLISECOND, SECOND};
+
+    /// Looks once, and says at whom. Something is still to be expected of `open`.
+    fn look(awaited: &mut Awaited, now: Nanos, open: &[usize]) -> Vec<usize> {
+        let mut seen = Vec::new();
+        awaited.look(3, now, |path| {
+            seen.push(path);
+            open.contains(&path)
+        });
+        seen
+    }
+
+    #[test]
+    fn whoever_expects_something_is_looked_at_until_it_is_there() {
+        let mut awaited = Awaited::default();
+        assert_eq!(look(&mut awaited, SECOND, &[]), [0, 1, 2], "of those nothing is known");
+        let mut now = SECOND;
+        let mut look = |awaited: &mut Awaited, open: &[usize]| {
+            now += 10 * MILLISECOND;
+            look(awaited, now, open)
+        };
+        assert!(look(&mut awaited, &[]).is_empty());
+        awaited.add(2);
+        awaited.add(0);
+        // It was a path until a moment ago.
+        awaited.add(3);
+        assert_eq!(look(&mut awaited, &[2]), [0, 2]);
+        assert_eq!(look(&mut awaited, &[2]), [2]);
+        assert_eq!(look(&mut awaited, &[]), [2]);
+        assert!(look(&mut awaited, &[]).is_empty());
+        let looks: usize = (0..100).map(|_| look(&mut awaited, &[]).len()).sum();
+        assert_eq!(looks, 3 * 4, "in a second, whatever is known");
+    }
+}
