@@ -5,6 +5,7 @@
 //! - [`account`]: from the memory of the kernel to the outcome of every probe.
 //! - [`limits`]: what bounds a config and a recording alike.
 //! - `places`: sets of places in a list.
+//! - `prefetch`: a hint to the processor.
 //! - [`prefix`]: prefixes of addresses.
 //! - [`health`]: from outcomes to verdicts.
 //! - [`record`]: what the verdicts were made of, and the same again with other numbers (its `directory`, `disk` and `recorder` are io).
@@ -42,6 +43,7 @@ pub mod metrics;
 pub mod overlay;
 pub mod ping;
 mod places;
+mod prefetch;
 pub mod prefix;
 pub mod random;
 pub mod record;

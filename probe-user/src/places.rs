@@ -23,6 +23,11 @@ impl Places {
         is_missing
     }
 
+    /// Empties it.
+    pub(crate) fn clear(&mut self) {
+        self.0.fill(0);
+    }
+
     /// Makes it those below `count`, and no others.
     pub(crate) fn fill(&mut self, count: usize) {
         self.0.clear();

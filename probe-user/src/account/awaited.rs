@@ -18,13 +18,15 @@ impl Awaited {
         self.paths.insert(path);
     }
 
-    /// Looks at those of which something may have become, of so many paths, in order. `look` says whether anything is still
-    /// to be expected ([`super::path::Path::expects`]).
-    pub fn look(&mut self, paths: usize, now: Nanos, mut look: impl FnMut(usize) -> bool) {
+    /// Takes out, in order, those that are to be looked at now, of so many paths. Whoever still expects something then
+    /// ([`super::path::Path::expects`]) is to be added again.
+    pub fn take(&mut self, paths: usize, now: Nanos, taken: &mut Vec<usize>) {
         if self.renewal.is_due(now) {
             self.paths.fill(paths);
         }
-        self.paths.retain(|path| path < paths && look(path));
+        taken.clear();
+        taken.extend(self.paths.iter().filter(|path| *path < paths));
+        self.paths.clear();
     }
 }
 
@@ -35,12 +37,10 @@ mod tests {
 
     /// Looks once, and says at whom. Something is still to be expected of `open`.
     fn look(awaited: &mut Awaited, now: Nanos, open: &[usize]) -> Vec<usize> {
-        let mut seen = Vec::new();
-        awaited.look(3, now, |path| {
-            seen.push(path);
-            open.contains(&path)
-        });
-        seen
+        let mut taken = Vec::new();
+        awaited.take(3, now, &mut taken);
+        taken.iter().filter(|path| open.contains(path)).for_each(|path| awaited.add(*path));
+        taken
     }
 
     #[test]

@@ -78,6 +78,12 @@ struct Run {
 }
 
 impl Flow {
+    /// The number of the first probe that was not judged yet.
+    #[must_use]
+    pub const fn next(&self) -> u32 {
+        self.next
+    }
+
     /// What became of the flow's probes so far. `not_sent` is not known here.
     #[must_use]
     pub fn totals(&self) -> Probes {

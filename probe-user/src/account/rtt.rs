@@ -2,6 +2,7 @@
 
 use super::PATIENCE;
 use crate::{
+    prefetch::prefetch,
     report::Quantiles,
     verdict::{MILLISECOND, Nanos},
 };
@@ -48,6 +49,11 @@ pub struct Recent {
 }
 
 impl Recent {
+    /// Has the processor fetch what the next one is written to.
+    pub(crate) fn fetch(&self) {
+        self.nanos.get(self.next).into_iter().for_each(prefetch);
+    }
+
     /// How many are kept.
     pub const CAPACITY: usize = 256;
 

@@ -20,6 +20,7 @@ use crate::{
         defect::Defect,
         observation::{Observation, moment},
     },
+    prefetch::prefetch,
     report::Probes,
     sender::{Attempts, Target, template::Template},
     verdict::{Direction, Nanos, State as Verdict},
@@ -112,6 +113,22 @@ impl Path {
             self.count_unsent(attempts, memories);
         }
         self.account.expects(memories)
+    }
+
+    /// Has the processor fetch what it keeps elsewhere.
+    pub(super) fn fetch(&self) {
+        self.flows.iter().for_each(prefetch);
+        self.account.flows().iter().for_each(prefetch);
+        self.health.fetch();
+        self.recent.fetch();
+    }
+
+    /// Has the processor fetch what the kernel remembers of it, once it knows what is kept elsewhere.
+    pub(super) fn fetch_memories(&self, datapath: &Datapath) {
+        datapath.fetch_arrivals(self.arrivals());
+        for (flow, account) in self.flows.iter().zip(self.account.flows()) {
+            datapath.session(flow.ssid).fetch(account.next());
+        }
     }
 
     /// Takes in how many probes were to be sent and did not leave.

@@ -8,8 +8,15 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
-    capacity, defects, events::Events, host::Watch, judge::Heartbeat, overlay::Overlay,
-    paths::Relayed, peers::Peer, regions::Region, report::Moment,
+    capacity, defects,
+    events::Events,
+    host::Watch,
+    judge::Heartbeat,
+    overlay::Overlay,
+    paths::{Path, Relayed},
+    peers::Peer,
+    regions::Region,
+    report::Moment,
 };
 use crate::{
     account::{Outcome, awaited::Awaited, rtt},
@@ -20,10 +27,14 @@ use crate::{
         node::{News, Node},
         observation::{Observation, moment},
     },
+    prefetch::prefetch,
     record::recorder::Recorder,
     sender::{Attempts, Sender, sockets::Sockets},
     verdict::Nanos,
 };
+
+/// So many paths are fetched into the cache together: all that is read of them has room in the smallest one.
+const BLOCK: usize = 16;
 
 /// Everything that the agent knows.
 pub struct State {
@@ -43,6 +54,8 @@ pub struct State {
     pub(super) peers: Vec<Peer>,
     /// Which peers are to be looked at, by their places among these.
     awaited: Awaited,
+    /// Kept for its memory.
+    places: Vec<usize>,
     /// Whom each session probes, by SSID: a place among the peers.
     probed_by: Vec<usize>,
     /// The regions of the peers.
@@ -124,6 +137,7 @@ impl State {
             arrivals: HashMap::new(),
             peers: Vec::new(),
             awaited: Awaited::default(),
+            places: Vec::new(),
             probed_by: vec![0; sessions + 1],
             regions: Vec::new(),
             overlay,
@@ -193,31 +207,39 @@ impl State {
 
     /// Takes in what became of the probes to all peers of whom that can have changed.
     fn account(&mut self, now: Nanos) {
-        let Self { peers, regions, datapath, attempts, settings, recorder, node, .. } = self;
+        let Self { peers, places, regions, datapath, attempts, settings, recorder, node, .. } =
+            self;
         attempts.take_news(|ssid| self.awaited.add(self.probed_by[usize::from(ssid)]));
+        self.awaited.take(peers.len(), now, places);
         let moment = moment(now);
         // One list for all of them, so that none costs an allocation.
         let mut memories = Vec::new();
-        self.awaited.look(peers.len(), now, |place| {
-            let Peer { region, path, relayed, recorded, .. } = &mut peers[place];
-            let Some(path) = path else { return false };
-            let histogram = &mut regions[*region].round_trips;
-            let sink = &mut |seen: &Observation, outcome| {
-                if let Outcome::Answered { round_trip } = outcome {
-                    histogram.add(round_trip);
+        for block in places.chunks(BLOCK) {
+            fetch(block, peers, datapath);
+            for &place in block {
+                let Peer { region, path, relayed, recorded, .. } = &mut peers[place];
+                let Some(path) = path else { continue };
+                let histogram = &mut regions[*region].round_trips;
+                let sink = &mut |seen: &Observation, outcome| {
+                    if let Outcome::Answered { round_trip } = outcome {
+                        histogram.add(round_trip);
+                    }
+                    if let Some(recorder) = recorder {
+                        recorder.note(*recorded, seen, moment);
+                    }
+                    node.wake(place);
+                };
+                let mut expects =
+                    path.take_in(datapath, attempts, now, settings, &mut memories, sink);
+                for Relayed { path, .. } in relayed {
+                    let sink = &mut |_: &Observation, _| {};
+                    expects |= path.take_in(datapath, attempts, now, settings, &mut memories, sink);
                 }
-                if let Some(recorder) = recorder {
-                    recorder.note(*recorded, seen, moment);
+                if expects {
+                    self.awaited.add(place);
                 }
-                node.wake(place);
-            };
-            let mut expects = path.take_in(datapath, attempts, now, settings, &mut memories, sink);
-            for Relayed { path, .. } in relayed {
-                let sink = &mut |_: &Observation, _| {};
-                expects |= path.take_in(datapath, attempts, now, settings, &mut memories, sink);
             }
-            expects
-        });
+        }
     }
 
     /// Takes in that there are other peers, or other paths to them.
@@ -237,6 +259,14 @@ impl State {
         self.watch.look(&mut self.datapath, now);
         self.refresh_ways();
     }
+}
+
+/// Has the processor fetch what a look at the paths to some peers reads.
+fn fetch(block: &[usize], peers: &[Peer], datapath: &Datapath) {
+    block.iter().for_each(|place| prefetch(&peers[*place]));
+    let paths = || block.iter().filter_map(|place| peers[*place].path.as_ref());
+    paths().for_each(Path::fetch);
+    paths().for_each(|path| path.fetch_memories(datapath));
 }
 
 /// What the config says of the reflector.

@@ -23,6 +23,7 @@ use probe_ebpf::{
 };
 
 use super::Error;
+use crate::prefetch::prefetch_at;
 
 /// An array of `T`, for which all bits are valid.
 pub(super) struct Array<T> {
@@ -101,6 +102,11 @@ impl<T: Shared> Array<T> {
 
     pub(super) const fn len(&self) -> usize {
         self.length
+    }
+
+    /// Has the processor fetch an element.
+    pub(super) fn fetch(&self, index: usize) {
+        prefetch_at(self.at(index));
     }
 
     /// A copy of an element. Others may be writing it: single fields are whole, more is not said.

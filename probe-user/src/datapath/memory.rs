@@ -114,6 +114,12 @@ impl SessionMemory<'_> {
         }
     }
 
+    /// Has the processor fetch it, and the slot of a probe.
+    pub(crate) fn fetch(&self, sequence: u32) {
+        self.session.fetch(self.ssid);
+        self.slots.fetch(self.slot_at(sequence));
+    }
+
     fn slot_at(&self, sequence: u32) -> usize {
         self.ssid * self.count + (sequence as usize & (self.count - 1))
     }

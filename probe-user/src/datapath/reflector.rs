@@ -159,6 +159,11 @@ impl Datapath {
         self.backend.sweep(before)
     }
 
+    /// Has the processor fetch what is known of a peer's probes.
+    pub(crate) fn fetch_arrivals(&self, index: u32) {
+        self.memory.arrivals.fetch(index as usize);
+    }
+
     /// Probes of a peer that were reflected.
     #[must_use]
     pub fn arrivals(&self, index: u32) -> Arrivals {

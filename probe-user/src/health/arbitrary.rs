@@ -129,15 +129,22 @@ impl Node {
     /// The same of what a node thinks of itself.
     pub fn scramble(&mut self, random: &mut Random) {
         self.isolation.since = time(random);
-        let members = self.roster.regions.len() as u64;
-        self.roster = Roster {
-            awake: Places::default(),
-            regions: (0..members).map(|_| random.below(members) as usize).collect(),
-            calm: (0..members).map(|_| number(random)).collect(),
-            until: random.bits() >> random.below(64),
-            ticked_at: random.bits() >> random.below(64),
-            renewal: Renewal(random.bits() >> random.below(64)),
-        };
+        self.roster.scramble(random);
+    }
+}
+
+impl Roster {
+    /// As often as not with times that look right, so that nothing is made anew at once.
+    fn scramble(&mut self, random: &mut Random) {
+        let members = self.regions.len() as u64;
+        self.awake = Places::default();
+        self.regions = (0..members).map(|_| random.below(members) as usize).collect();
+        self.calm = (0..members).map(|_| number(random)).collect();
+        if random.chance(0.5) {
+            self.until = random.bits() >> random.below(64);
+            self.ticked_at = random.bits() >> random.below(64);
+            self.renewal = Renewal(random.bits() >> random.below(64));
+        }
     }
 }
 

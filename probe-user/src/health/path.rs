@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     account::Outcome,
+    prefetch::prefetch,
     report::Needs,
     verdict::{Cause, Direction, Nanos, State},
 };
@@ -39,6 +40,12 @@ impl Path {
             latency: Latency::default(),
             calm: None,
         }
+    }
+
+    /// Has the processor fetch what it keeps elsewhere.
+    pub(crate) fn fetch(&self) {
+        self.flows.iter().for_each(prefetch);
+        self.losses.iter().for_each(prefetch);
     }
 
     /// Takes in the outcome of one probe of one flow, which was sent at `sent_at`. What it means for the verdicts, the next

@@ -59,3 +59,6 @@ impl Roster {
         self.until = self.until.min(until);
     }
 }
+
+#[cfg(test)]
+mod tests;

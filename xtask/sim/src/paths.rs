@@ -129,6 +129,8 @@ pub fn slots() -> u32 {
 pub struct Agent {
     settings: Settings,
     awaited: Awaited,
+    /// Kept for its memory.
+    places: Vec<usize>,
     node: Node,
     paths: Vec<Path>,
     round_trips: Vec<Histogram>,
@@ -154,6 +156,7 @@ impl Agent {
         Self {
             settings: HealthConfig::default().settings(&ProbeConfig::default()),
             awaited: Awaited::default(),
+            places: Vec::new(),
             node: Node::default(),
             paths: (0..paths).map(path).collect(),
             round_trips: vec![Histogram::default(); REGIONS],
@@ -162,10 +165,11 @@ impl Agent {
 
     /// Judges all paths.
     pub fn tick(&mut self, kernels: &mut Kernels, now: Nanos) {
-        let Self { settings, awaited, node, paths, round_trips } = self;
+        let Self { settings, awaited, places, node, paths, round_trips } = self;
         kernels.departed.drain(..).for_each(|path| awaited.add(path));
         let at = moment(now);
-        awaited.look(paths.len(), now, |place| {
+        awaited.take(paths.len(), now, places);
+        for &place in places.iter() {
             let Path { region, account, health, recent } = &mut paths[place];
             let histogram = &mut round_trips[*region];
             let memories = &kernels.sessions[place * FLOWS..][..FLOWS];
@@ -177,8 +181,10 @@ impl Agent {
                 Observation::new(flow, sent_at, outcome, at).feed(health, at, settings);
                 node.wake(place);
             });
-            account.expects(memories)
-        });
+            if account.expects(memories) {
+                awaited.add(place);
+            }
+        }
         node.tick(paths, at, settings, &mut |_| {});
     }
 

@@ -166,7 +166,9 @@ impl Node {
     pub fn tick(&mut self, now: Nanos, setup: &Setup, sink: &mut impl FnMut(usize, Transition)) {
         let (settings, moment) = (&setup.settings, moment(now));
         let Self { paths, awaited, judge, .. } = self;
-        awaited.look(paths.len(), now, |place| {
+        let mut places = Vec::new();
+        awaited.take(paths.len(), now, &mut places);
+        for place in places {
             let path = &mut paths[place];
             let (health, recent) = (&mut path.health, &mut path.recent);
             path.account.heed(health.state_of(Direction::Forward) == State::Unknown);
@@ -177,8 +179,10 @@ impl Node {
                 Observation::new(flow, sent_at, outcome, moment).feed(health, moment, settings);
                 judge.wake(place);
             });
-            path.account.expects(&path.kernels)
-        });
+            if path.account.expects(&path.kernels) {
+                awaited.add(place);
+            }
+        }
         self.judge.tick(&mut self.paths[..setup.nodes], moment, settings, &mut |news| {
             if let News::Verdict { member, transition, .. } = news {
                 sink(member.peer, transition);
