@@ -206,3 +206,26 @@ impl Loop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_to_send_is_told_of_once() {
+        let attempts = Attempts::new(131);
+        let told = || {
+            let mut told = Vec::new();
+            attempts.take_news(|ssid| told.push(ssid));
+            told
+        };
+        for ssid in [130, 1, 64, 1] {
+            attempts.add(ssid);
+        }
+        assert_eq!(told(), [1, 64, 130]);
+        assert!(told().is_empty());
+        attempts.add(63);
+        assert_eq!(told(), [63]);
+        assert_eq!([1, 63, 2].map(|ssid| attempts.of(ssid)), [2, 1, 0]);
+    }
+}

@@ -55,7 +55,7 @@ pub struct State {
     /// Which peers are to be looked at, by their places among these.
     awaited: Awaited,
     /// Kept for its memory.
-    places: Vec<usize>,
+    pub(super) places: Vec<usize>,
     /// Whom each session probes, by SSID: a place among the peers.
     probed_by: Vec<usize>,
     /// The regions of the peers.

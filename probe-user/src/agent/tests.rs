@@ -125,6 +125,25 @@ fn invariant_6_no_verdict_outlives_the_judge() {
     assert!(!text.contains("linkprobe_loss_ratio{"), "{text}");
 }
 
+/// Not only when all are looked at, four times a second.
+#[test]
+fn a_peer_is_looked_at_when_a_probe_to_it_has_left() {
+    let others = ["127.0.0.2", "127.0.0.3"].map(|address| {
+        format!("[[peer]]\nname = \"at-{address}\"\nregion = \"b\"\naddress = \"{address}\"\n")
+    });
+    let mut agent = agent(&others.concat());
+    let mut looks = [0; 4];
+    for _ in 0..100 {
+        thread::sleep(Duration::from_millis(10));
+        agent.tick(clock::monotonic());
+        // All of them are in every tick in which all are looked at, and that which is never probed in no other.
+        if !agent.places.contains(&1) {
+            agent.places.iter().for_each(|place| looks[*place] += 1);
+        }
+    }
+    assert!(looks[1] == 0 && [0, 2, 3].iter().all(|place| looks[*place] > 20), "{looks:?}");
+}
+
 #[test]
 fn the_heart_beats_with_every_tick() {
     let mut agent = agent("");
