@@ -164,12 +164,6 @@ pub struct States {
 }
 
 impl States {
-    /// So many that are healthy.
-    #[must_use]
-    pub const fn all_healthy(healthy: usize) -> Self {
-        Self { unknown: 0, healthy, degraded: 0, unhealthy: 0 }
-    }
-
     /// Counts one more.
     pub const fn count(&mut self, state: State) {
         match state {

@@ -82,7 +82,7 @@ impl Attempts {
     }
 
     /// Tells of each session that was to send since the last call, in the order of the SSIDs. Whatever left by then has its
-    /// number.
+    /// number; what waits in the network stack for its neighbour leaves without being told of again.
     pub fn take_news(&self, mut sink: impl FnMut(u16)) {
         for (word, news) in self.news.iter().enumerate() {
             if news.load(Ordering::Relaxed) != 0 {

@@ -1,11 +1,12 @@
-//! Whose probes are on their way: a tick looks at those paths, and at all of them four times a second.
+//! Whose probes are on their way: a tick looks at those paths, and at all of them four times a second. The peer's own probes
+//! wait for that, and so does what was handed over and left later: behind a neighbour that had to be found.
 
 use crate::{
     places::{Places, Renewal},
     verdict::Nanos,
 };
 
-/// Paths, by their places, of which something may have become since they were last looked at.
+/// Paths, or groups of them, by their places, of whose probes something may have become since they were last looked at.
 #[derive(Clone, Debug, Default)]
 pub struct Awaited {
     pub(super) paths: Places,

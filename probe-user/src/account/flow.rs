@@ -20,7 +20,7 @@ const LATELY: u32 = 8;
 #[repr(align(64))]
 pub struct Flow {
     /// The first probe that was not judged yet.
-    pub(super) next: u32,
+    pub(crate) next: u32,
     /// The last answered probe before it.
     pub(super) anchor: Option<Anchor>,
     /// What silence has meant for the probes since the anchor, if it has come to that.
@@ -78,12 +78,6 @@ struct Run {
 }
 
 impl Flow {
-    /// The number of the first probe that was not judged yet.
-    #[must_use]
-    pub const fn next(&self) -> u32 {
-        self.next
-    }
-
     /// What became of the flow's probes so far. `not_sent` is not known here.
     #[must_use]
     pub fn totals(&self) -> Probes {

@@ -5,9 +5,9 @@ use probe_ebpf::maps::Arrivals;
 use super::{Memory, Rules, flow::Flow, path::Path, visits::Sums};
 use crate::verdict::{Nanos, SECOND};
 
-/// A path is looked at this often, in nanoseconds, whatever is known of it: what it has learnt of the peer's own probes stays
-/// as fresh, though no probe leaves.
-const LOOK: Nanos = SECOND / 4;
+/// A path does not rest any longer, in nanoseconds, whatever is known of it: whoever looks at it four times a second does look,
+/// and what it has learnt of the peer's own probes stays as fresh, though no probe leaves.
+const LOOK: Nanos = SECOND / 8;
 
 /// What was last seen of a path, and until when that can mean nothing new.
 #[derive(Clone, Copy, Debug, Default)]

@@ -127,7 +127,7 @@ impl Path {
     pub(super) fn fetch_memories(&self, datapath: &Datapath) {
         datapath.fetch_arrivals(self.arrivals());
         for (flow, account) in self.flows.iter().zip(self.account.flows()) {
-            datapath.session(flow.ssid).fetch(account.next());
+            datapath.session(flow.ssid).fetch(account.next);
         }
     }
 

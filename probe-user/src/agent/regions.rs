@@ -115,7 +115,7 @@ impl State {
     pub(super) fn judge_links(&mut self, now: Nanos) {
         for (place, region) in self.regions.iter_mut().enumerate() {
             let calm = self.node.calm_in(place);
-            region.paths = [States::all_healthy(calm as usize); 2];
+            region.paths = [States { healthy: calm as usize, ..States::default() }; 2];
             region.tally = Tally::all_healthy(calm);
             region.recovers = false;
         }

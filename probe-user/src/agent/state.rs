@@ -54,7 +54,7 @@ pub struct State {
     pub(super) peers: Vec<Peer>,
     /// Which peers are to be looked at, by their places among these.
     awaited: Awaited,
-    /// Kept for its memory.
+    /// Those that the last tick has looked at. Kept for its memory.
     pub(super) places: Vec<usize>,
     /// Whom each session probes, by SSID: a place among the peers.
     probed_by: Vec<usize>,
@@ -250,6 +250,8 @@ impl State {
             }
         }
         self.node.wake_all();
+        // It knows them by their places before; a new one has all looked at.
+        self.awaited = Awaited::default();
         self.set_targets();
         self.set_recorded();
     }

@@ -142,6 +142,9 @@ fn a_peer_is_looked_at_when_a_probe_to_it_has_left() {
         }
     }
     assert!(looks[1] == 0 && [0, 2, 3].iter().all(|place| looks[*place] > 20), "{looks:?}");
+    agent.peers_have_changed();
+    agent.tick(clock::monotonic());
+    assert_eq!(agent.places, [0, 1, 2, 3], "what was awaited, was so by the places before");
 }
 
 #[test]

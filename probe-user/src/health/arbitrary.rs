@@ -139,7 +139,7 @@ impl Roster {
         let members = self.regions.len() as u64;
         self.awake = Places::default();
         self.regions = (0..members).map(|_| random.below(members) as usize).collect();
-        self.calm = (0..members).map(|_| number(random)).collect();
+        self.calm = (0..members).map(|_| number(random) >> 1).collect();
         if random.chance(0.5) {
             self.until = random.bits() >> random.below(64);
             self.ticked_at = random.bits() >> random.below(64);

@@ -1,7 +1,8 @@
 //! All paths of a node at one moment: whether it is itself that is cut off, and then the verdict on each.
 //!
 //! The agent and a replay go through this one loop, each with paths of its own kind. It looks at those that were woken, and
-//! at those that are not calm. After the first tick, none allocates.
+//! at those that are not calm. After the first tick of the same
+//! members, none allocates.
 
 use super::{
     Path, Settings, Transition, Verdict,

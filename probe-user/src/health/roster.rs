@@ -1,7 +1,8 @@
 //! Whom a tick has to look at. Most paths are calm for most of the time, and of these it is enough to know how many there
 //! are in each region: what a tick costs then depends on how many probes there are, not on how many paths.
 //!
-//! It is derived from the paths, and made anew four times a second: whatever it holds, it does not for long.
+//! It is derived from the paths, and made anew four times a second: whatever it holds, it does not for long. What a node made
+//! of it meanwhile is another matter, and ends as every verdict does.
 
 use crate::{
     places::{Places, Renewal},
@@ -54,7 +55,7 @@ impl Roster {
         if self.calm.len() <= region {
             self.calm.resize(region + 1, 0);
         }
-        self.calm[region] += 1;
+        self.calm[region] = self.calm[region].saturating_add(1);
         self.regions[member] = region;
         self.until = self.until.min(until);
     }

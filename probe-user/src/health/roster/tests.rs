@@ -14,6 +14,7 @@ const REGIONS: usize = 4;
 const PATHS: usize = 12;
 
 struct Peer {
+    place: usize,
     region: usize,
     path: Option<Path>,
     loss: f64,
@@ -49,7 +50,8 @@ struct Judge {
 
 impl Judge {
     fn new(looks_at_all: bool) -> Self {
-        let peer = |place| Peer { region: place % REGIONS, path: Some(Path::new(1, 0)), loss: 0.0 };
+        let peer =
+            |place| Peer { place, region: place % REGIONS, path: Some(Path::new(1, 0)), loss: 0.0 };
         Self { node: Node::default(), peers: (0..PATHS).map(peer).collect(), looks_at_all }
     }
 
@@ -61,16 +63,14 @@ impl Judge {
         self.node.tick(&mut self.peers, now, settings, &mut |news| {
             said.push(match news {
                 News::Isolated(isolated) => Said::Isolated(isolated),
-                News::Verdict { member, transition, .. } => {
-                    Said::Verdict(member.region, transition)
-                }
+                News::Verdict { member, transition, .. } => Said::Verdict(member.place, transition),
             });
         });
         said
     }
 
-    /// The verdicts on all directions of all paths. Of a path that is not awake, that is what its region counts it as.
-    fn verdicts(&self, now: Nanos, settings: &Settings) -> Vec<u32> {
+    /// How many paths are healthy, by region: those that are not awake, and others.
+    fn healthy_by_region(&self, now: Nanos, settings: &Settings) -> Vec<u32> {
         let mut healthy: Vec<u32> = (0..REGIONS).map(|region| self.node.calm_in(region)).collect();
         for Peer { region, path, .. } in self.node.awake().map(|place| &self.peers[place]) {
             let is_healthy = |path: &Path| {
@@ -132,7 +132,8 @@ fn play(seed: u64) -> (usize, usize) {
         looks += PATHS;
         let [said, expected] = judges.each_mut().map(|judge| judge.tick(now, &settings));
         assert_eq!(said, expected, "seed {seed}, step {step}");
-        let [said, expected] = judges.each_ref().map(|judge| judge.verdicts(now, &settings));
+        let [said, expected] =
+            judges.each_ref().map(|judge| judge.healthy_by_region(now, &settings));
         assert_eq!(said, expected, "seed {seed}, step {step}");
     }
     (left_out, looks)
@@ -146,6 +147,18 @@ fn a_node_that_looks_at_whom_it_must_says_what_it_would_have_said() {
         (left_out, looks) = (left_out + some, looks + of);
     }
     assert!(left_out * 10 > looks, "{left_out} of {looks} left out: that says little");
+}
+
+#[test]
+fn members_that_come_without_a_word_are_looked_at() {
+    let settings = HealthConfig::default().settings(&ProbeConfig::default());
+    let mut judge = Judge::new(false);
+    let last = judge.peers.pop().unwrap();
+    judge.tick(STEP, &settings);
+    judge.peers.push(last);
+    judge.node.wake(PATHS - 1);
+    judge.tick(2 * STEP, &settings);
+    assert_eq!(judge.node.awake().collect::<Vec<_>>(), (0..PATHS).collect::<Vec<_>>());
 }
 
 /// Whatever a node remembers of whom it must look at, it does not for long.
@@ -168,8 +181,10 @@ fn a_node_that_has_forgotten_to_look_does_within_a_quarter_of_a_second() {
             }
             judge.tick(now, &settings);
             let all = vec![(PATHS / REGIONS) as u32; REGIONS];
-            is_wrong |= now > 100 * STEP && judge.verdicts(now, &settings) != all;
-            assert!(round < 25 || now < 100 * STEP || judge.verdicts(now, &settings) == all);
+            is_wrong |= now > 100 * STEP && judge.healthy_by_region(now, &settings) != all;
+            assert!(
+                round < 25 || now < 100 * STEP || judge.healthy_by_region(now, &settings) == all
+            );
         }
         assert!(judge.peers.iter().all(|peer| {
             let path = peer.path.as_ref().unwrap();
