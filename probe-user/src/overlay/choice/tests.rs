@@ -295,6 +295,14 @@ fn a_candidate_that_is_gone_is_replaced_by_the_direct_one() {
     assert_eq!(choice.look(&[], false, NOW, &settings()), None);
 }
 
+#[test]
+fn what_is_heard_again_loses_as_much_in_use_as_out_of_use() {
+    let heard_again = View { loss: Some([0.0, 0.1]), ..heard(SILENT, 0) };
+    let gray = View { loss: Some([0.6, 0.7]), ..GRAY };
+    assert_eq!(seen_from(DIRECT, &[gray, heard_again], false), Some((1, Reason::LeastBad)));
+    assert_eq!(seen_from(1, &[gray, heard_again], false), None);
+}
+
 fn any_view() -> impl Strategy<Value = View> {
     let verdict = prop::sample::select(vec![
         HEALTHY,

@@ -95,18 +95,17 @@ impl View {
 
     /// The loss that can be told of it.
     ///
-    /// What has fallen silent loses all: while it is in use as long as nothing at all is heard of it for as long as a recovery
-    /// takes, and then nothing can be told; else until it has been heard of without a lull for as long. Where much is lost
-    /// there are lulls now and again, and no route must follow them. What was not heard of for long loses all too, though it
-    /// may be that it was not even asked: where a neighbour is missing, no probe leaves.
+    /// What has fallen silent loses all until it has been heard of without a lull for as long as a recovery takes. Where much
+    /// is lost there are lulls now and again, and no route must follow them: of the one in use nothing can be told until then,
+    /// unless nothing at all is heard of it for as long. What was not heard of for long loses all too, though it may be that it
+    /// was not even asked: where a neighbour is missing, no probe leaves.
     pub(super) fn loss(&self, in_use: bool, now: Nanos, settings: &Settings) -> Option<[f64; 2]> {
         const ALL: Option<[f64; 2]> = Some([1.0, 1.0]);
         let silent_for = self.silent_for(now);
         match (self.state, self.cause) {
-            (State::Unknown, Cause::Silence) if in_use => {
-                ALL.filter(|_| silent_for > steadiness(settings) + self.half_way())
+            (State::Unknown, Cause::Silence) if !self.is_heard_steadily(now, settings) => {
+                ALL.filter(|_| !in_use || silent_for > steadiness(settings) + self.half_way())
             }
-            (State::Unknown, Cause::Silence) if !self.is_heard_steadily(now, settings) => ALL,
             (State::Unknown, _) if silent_for >= patience(settings) => ALL,
             // Too little for a verdict may be enough to tell which of two loses less.
             _ => self.loss.map(|ends| ends.map(|loss| loss + (1.0 - loss) * self.dead_flows)),
