@@ -13,6 +13,7 @@ impl Places {
     const BITS: usize = u64::BITS as usize;
 
     /// Adds one, and returns whether it was missing.
+    #[inline]
     pub(crate) fn insert(&mut self, place: usize) -> bool {
         let (word, bit) = (place / Self::BITS, 1 << (place % Self::BITS));
         if self.0.len() <= word {

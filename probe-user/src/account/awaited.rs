@@ -15,6 +15,7 @@ pub struct Awaited {
 
 impl Awaited {
     /// A probe of a path has left, or was to leave.
+    #[inline]
     pub fn add(&mut self, path: usize) {
         self.paths.insert(path);
     }

@@ -99,6 +99,7 @@ impl Path {
 
     /// Whether anything may become of probes that have left, so that it is to be judged at the next tick. Where not, that
     /// is for later: when the next probe has left.
+    #[inline]
     #[must_use]
     pub fn expects(&self, memories: &[impl Memory]) -> bool {
         let mut flows = self.flows.iter().zip(memories);

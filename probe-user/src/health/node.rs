@@ -49,6 +49,7 @@ pub struct Node {
 
 impl Node {
     /// The path of a member was told something: the next tick looks at it.
+    #[inline]
     pub fn wake(&mut self, member: usize) {
         self.roster.wake(member);
     }

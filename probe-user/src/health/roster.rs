@@ -40,6 +40,7 @@ impl Roster {
     }
 
     /// A member is to be looked at again.
+    #[inline]
     pub(super) fn wake(&mut self, member: usize) {
         // Whoever is not known yet makes all be looked at.
         let Some(region) = self.regions.get(member) else { return };

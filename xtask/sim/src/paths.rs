@@ -173,14 +173,17 @@ impl Agent {
             let Path { region, account, health, recent } = &mut paths[place];
             let histogram = &mut round_trips[*region];
             let memories = &kernels.sessions[place * FLOWS..][..FLOWS];
-            account.judge(memories, kernels.arrivals, now, &mut |flow, sent_at, outcome| {
-                if let Outcome::Answered { round_trip } = outcome {
-                    histogram.add(round_trip);
-                    recent.add(sent_at, round_trip, now, settings.lull());
-                }
-                Observation::new(flow, sent_at, outcome, at).feed(health, at, settings);
+            let has_judged =
+                account.judge(memories, kernels.arrivals, now, &mut |flow, sent_at, outcome| {
+                    if let Outcome::Answered { round_trip } = outcome {
+                        histogram.add(round_trip);
+                        recent.add(sent_at, round_trip, now, settings.lull());
+                    }
+                    Observation::new(flow, sent_at, outcome, at).feed(health, at, settings);
+                });
+            if has_judged {
                 node.wake(place);
-            });
+            }
             if account.expects(memories) {
                 awaited.add(place);
             }
