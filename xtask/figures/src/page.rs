@@ -127,7 +127,7 @@ impl Page {
             let rest =
                 if is_there { "what it had found by then is below" } else { "it is missing here" };
             self.paragraph(&format!(
-                "**`{name}` has not run to its end, and {rest}:** {}",
+                "**`{name}` has failed, and {rest}:** {}",
                 text(why)
             ));
         }

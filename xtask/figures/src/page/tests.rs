@@ -104,8 +104,8 @@ fn what_is_missing_is_said_and_why() {
     ];
     report.is_quick = true;
     let expected = [
-        "**`truth` has not run to its end, and it is missing here:** failed with exit code 1",
-        "**`send` has not run to its end, and what it had found by then is below:** was ended by signal 9",
+        "**`truth` has failed, and it is missing here:** failed with exit code 1",
+        "**`send` has failed, and what it had found by then is below:** was ended by signal 9",
         "**A quick run: good for a look, not for a figure.**",
     ];
     assert_has(&report.markdown(), &expected);
