@@ -126,10 +126,7 @@ impl Page {
             let is_there = report.parts.iter().any(|part| part.name == *name);
             let rest =
                 if is_there { "what it had found by then is below" } else { "it is missing here" };
-            self.paragraph(&format!(
-                "**`{name}` has failed, and {rest}:** {}",
-                text(why)
-            ));
+            self.paragraph(&format!("**`{name}` has failed, and {rest}:** {}", text(why)));
         }
     }
 
