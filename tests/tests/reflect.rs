@@ -1,6 +1,8 @@
 //! `linkprobe reflect`: whom it answers, and how, as its flags say.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
+use std::{
+    fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, thread, time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use lab::{Lab, Process, Signal};
@@ -108,6 +110,21 @@ fn stateless_it_copies_the_senders_numbers() -> Result<()> {
         all_answered(&document, 50);
         reflector.stop()?;
     }
+    Ok(())
+}
+
+/// The kernel tells of it: addresses are listed once a minute only, which is longer than anybody waits here.
+#[test]
+fn an_address_that_comes_later_is_answered_too() -> Result<()> {
+    let lab = two_sites()?;
+    let reflector = reflect(&lab, "-i wan0")?;
+    // It has listed them when it began to look.
+    thread::sleep(Duration::from_secs(2));
+    let later = "10.77.2.78";
+    lab.site("b")?.ip(&format!("addr add {later}/24 dev wan0\n"))?;
+    let arguments = format!("{later} --datapath socket --timeout 200ms --count 5 --json");
+    eventually("it is answered", || Ok(Ping::run(lab.site("a")?, &arguments)?.code == Some(0)))?;
+    reflector.stop()?;
     Ok(())
 }
 

@@ -89,7 +89,7 @@ pub async fn run(arguments: &Arguments) -> Result<()> {
     let mut datapath = open(arguments, &keys)?;
     tracing::info!(port = arguments.port, keys = keys.ids().len(), "reflecting");
     let mut check = tokio::time::interval(CHECK);
-    let mut watch = Watch::default();
+    let mut watch = Watch::new();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,

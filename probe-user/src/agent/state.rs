@@ -148,7 +148,7 @@ impl State {
             heartbeat: Heartbeat::new(clock::monotonic()),
             lateness: rtt::Histogram::default(),
             version: 0,
-            watch: Watch::default(),
+            watch: Watch::new(),
         };
         let config = state.config.clone();
         state.set_peers(&config);

@@ -1,4 +1,4 @@
-//! Which addresses are this host's.
+//! Which addresses are this host's, and when to look for them again.
 
 use std::{
     collections::BTreeSet,
@@ -7,6 +7,10 @@ use std::{
 };
 
 use probe_ebpf::frame::Address;
+use rtnetlink::{
+    constants::{RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR},
+    sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE},
+};
 
 /// All addresses of all interfaces in this network namespace.
 ///
@@ -48,6 +52,36 @@ unsafe fn address(address: *const libc::sockaddr) -> Option<IpAddr> {
                 Some(Ipv6Addr::from(address.sin6_addr.s6_addr).into())
             }
             _ => None,
+        }
+    }
+}
+
+/// What the kernel tells of addresses that come and go in this network namespace.
+pub struct Changes(Socket);
+
+impl Changes {
+    /// Is told of them from now on.
+    ///
+    /// # Errors
+    /// Where the kernel has no such socket (rtnetlink(7)), or there is no descriptor left.
+    pub fn watch() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind(&SocketAddr::new(0, RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR))?;
+        Ok(Self(socket))
+    }
+
+    /// Whether there may have been any since the last call.
+    pub fn any(&self) -> bool {
+        let mut any = false;
+        loop {
+            // That there is a message is all that counts; the rest of it is thrown away.
+            let mut message = [0; 1];
+            match self.0.recv(&mut &mut message[..], libc::MSG_DONTWAIT) {
+                Ok(_) => any = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return any,
+                // Most likely there were more than the socket has room for (ENOBUFS).
+                Err(_) => return true,
+            }
         }
     }
 }
