@@ -10,7 +10,7 @@
 //! - [`memory`]: the arrays that are shared without a system call; `array`: one of them.
 //! - `tables`: the hash maps.
 //! - [`clock`]: the times that the kernel programs cannot know.
-//! - [`addresses`]: which addresses are this host's.
+//! - [`addresses`]: which addresses are this host's, and when they change.
 //! - [`deferred`]: what the kernel hands to the userspace reflector; `responder`: the thread that answers.
 //! - `udp`: datagrams with all that their headers say; `worker`: threads that wait for them.
 //!

@@ -117,12 +117,12 @@ fn stateless_it_copies_the_senders_numbers() -> Result<()> {
 #[test]
 fn an_address_that_comes_later_is_answered_too() -> Result<()> {
     let lab = two_sites()?;
-    let reflector = reflect(&lab, "-i wan0")?;
+    let reflector = reflect(&lab, "--datapath xdp -i wan0")?;
     // It has listed them when it began to look.
     thread::sleep(Duration::from_secs(2));
     let later = "10.77.2.78";
     lab.site("b")?.ip(&format!("addr add {later}/24 dev wan0\n"))?;
-    let arguments = format!("{later} --datapath socket --timeout 200ms --count 5 --json");
+    let arguments = format!("{later} --datapath socket --timeout 200ms --count 5");
     eventually("it is answered", || Ok(Ping::run(lab.site("a")?, &arguments)?.code == Some(0)))?;
     reflector.stop()?;
     Ok(())

@@ -30,7 +30,7 @@ use crate::{
 /// Measures these parts, or all of them, and makes the page.
 ///
 /// # Errors
-/// Where the set-up or a build fails, and once everything has run, where a part has not run to its end.
+/// Where the set-up or a build fails, and once everything has run, where a part has failed.
 pub(crate) fn run(
     workspace: &Workspace,
     parts: &[Part],

@@ -17,7 +17,8 @@ const SESSION_LIFETIME: Nanos = 300 * 1_000_000_000;
 /// What keeps a datapath in step with its host. To be asked to look every second or so.
 pub(super) struct Watch {
     looks: u64,
-    /// Changes of the host's addresses, where the kernel tells of them. To list them takes a millisecond for every thousand.
+    /// Changes of the host's addresses, where the kernel tells of them. To list the addresses takes a millisecond for every
+    /// thousand.
     changes: Option<Changes>,
     /// Whether the addresses may be others than the datapath knows.
     outdated: bool,
@@ -50,9 +51,10 @@ impl Watch {
     }
 
     fn refresh_addresses(&mut self, datapath: &mut Datapath) {
-        // Asked in any case: what was told is told no more.
-        self.outdated |= self.changes.as_ref().is_none_or(Changes::any);
-        if !self.outdated && !self.looks.is_multiple_of(LOOKS_PER_LISTING) {
+        // Before they are listed, so that what changes meanwhile is told at the next look.
+        let is_told = self.changes.as_ref().is_none_or(Changes::any);
+        self.outdated |= is_told || self.looks.is_multiple_of(LOOKS_PER_LISTING);
+        if !self.outdated {
             return;
         }
         match datapath.refresh_addresses() {

@@ -220,17 +220,21 @@ impl State {
                 let Peer { region, path, relayed, recorded, .. } = &mut peers[place];
                 let Some(path) = path else { continue };
                 let histogram = &mut regions[*region].round_trips;
+                let mut is_news = false;
                 let sink = &mut |seen: &Observation, outcome| {
+                    is_news = true;
                     if let Outcome::Answered { round_trip } = outcome {
                         histogram.add(round_trip);
                     }
                     if let Some(recorder) = recorder {
                         recorder.note(*recorded, seen, moment);
                     }
-                    node.wake(place);
                 };
                 let mut expects =
                     path.take_in(datapath, attempts, now, settings, &mut memories, sink);
+                if is_news {
+                    node.wake(place);
+                }
                 for Relayed { path, .. } in relayed {
                     let sink = &mut |_: &Observation, _| {};
                     expects |= path.take_in(datapath, attempts, now, settings, &mut memories, sink);

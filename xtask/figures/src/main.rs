@@ -38,7 +38,7 @@ struct Options {
     /// Say that it was a quick run
     #[arg(long)]
     quick: bool,
-    /// Say that a part has not run to its end, and why
+    /// Say that a part has failed, and how
     #[arg(long, value_name = "PART=WHY", value_parser = failure)]
     failed: Vec<(String, String)>,
     /// What parts have found, as JSON

@@ -173,15 +173,16 @@ impl Agent {
             let Path { region, account, health, recent } = &mut paths[place];
             let histogram = &mut round_trips[*region];
             let memories = &kernels.sessions[place * FLOWS..][..FLOWS];
-            let has_judged =
-                account.judge(memories, kernels.arrivals, now, &mut |flow, sent_at, outcome| {
-                    if let Outcome::Answered { round_trip } = outcome {
-                        histogram.add(round_trip);
-                        recent.add(sent_at, round_trip, now, settings.lull());
-                    }
-                    Observation::new(flow, sent_at, outcome, at).feed(health, at, settings);
-                });
-            if has_judged {
+            let mut is_news = false;
+            account.judge(memories, kernels.arrivals, now, &mut |flow, sent_at, outcome| {
+                is_news = true;
+                if let Outcome::Answered { round_trip } = outcome {
+                    histogram.add(round_trip);
+                    recent.add(sent_at, round_trip, now, settings.lull());
+                }
+                Observation::new(flow, sent_at, outcome, at).feed(health, at, settings);
+            });
+            if is_news {
                 node.wake(place);
             }
             if account.expects(memories) {
